@@ -66,17 +66,15 @@ need_venv() {
    printf '%s\n' "$stamp" > "$1/.ready"
 }
 
-# need_node_modules FOLDER FROM: FOLDER/node_modules as FROM/package-lock.json says.
+# need_node_modules FOLDER: FOLDER/node_modules as its package-lock.json says.
 need_node_modules() {
    local stamp
    need_command node nodejs npm
    need_command npm npm
-   stamp=$(node --version; cat "$2/package.json" "$2/package-lock.json" | cksum)
-   [ "$(cat "$1/.ready" 2>/dev/null)" != "$stamp" ] || return 0
-   mkdir -p "$1"
-   cp "$2/package.json" "$2/package-lock.json" "$1/"
-   (cd "$1" && npm ci --silent --no-audit --no-fund --ignore-scripts) || die "could not install $2/package.json"
-   printf '%s\n' "$stamp" > "$1/.ready"
+   stamp=$(node --version; cat "$1/package.json" "$1/package-lock.json" | cksum)
+   [ "$(cat "$1/node_modules/.ready" 2>/dev/null)" != "$stamp" ] || return 0
+   (cd "$1" && npm ci --silent --no-audit --no-fund --ignore-scripts) || die "could not install $1/package.json"
+   printf '%s\n' "$stamp" > "$1/node_modules/.ready"
 }
 
 # start_server LOG COMMAND...: sets server_pid, and server_url to what the
@@ -99,13 +97,15 @@ start_server() {
 
 # stop_server: asks the server to end; fails if it does not end with status 0.
 stop_server() {
-   local pid=$server_pid guard status=0
-   server_pid=''
+   local pid=$server_pid tries=0 status=0
    kill -TERM "$pid" 2>/dev/null || die "the server ended early"
-   (sleep 30 && kill -KILL "$pid") 2>/dev/null &
-   guard=$!
+   while kill -0 "$pid" 2>/dev/null; do
+      tries=$((tries + 1))
+      [ "$tries" -lt 600 ] || { kill -KILL "$pid"; die "the server did not end after SIGTERM"; }
+      sleep 0.05
+   done
+   server_pid=''
    wait "$pid" || status=$?
-   kill "$guard" 2>/dev/null || true
    [ "$status" = 0 ] || die "the server ended with status $status after SIGTERM"
 }
 
