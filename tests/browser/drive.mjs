@@ -1,0 +1,323 @@
+// Chats in real browser pages; started by `run`.
+//
+//    node drive.mjs CHAT CHROMIUM SCREENSHOTS
+//
+// CHAT is the example program, CHROMIUM the browser, SCREENSHOTS a folder for
+// one picture per viewport. Prints a line per check and `N passed, M failed`.
+//
+// What it relies on in the page: `#state` with `data-state` one of `connecting`,
+// `open`, `closed`; `#people` with one `li` per person; `#log` with one child
+// per line; a form with `#input` and `#send`.
+import { spawn } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { chromium } from "playwright-core";
+
+const [program, executablePath, pictures] = process.argv.slice(2);
+// Ends a wait for something that never comes; nothing is measured by it.
+const PATIENCE = 60_000;
+
+function require(holds, what) {
+  if (!holds) throw new Error(what);
+}
+
+/** Waits until `look` finds what it wants; `look` returns undefined until then. */
+async function until(what, look) {
+  const end = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+    await sleep(25);
+  }
+}
+
+const servers = [];
+
+/** The chat server, with its console. */
+class Server {
+  static async start(address) {
+    const server = new Server();
+    servers.push(server);
+    server.lines = [];
+    server.process = spawn(program, ["--listen", address], { stdio: ["pipe", "pipe", "inherit"] });
+    server.ended = new Promise((done) => {
+      server.process.on("error", (error) => done(error.message));
+      server.process.on("exit", (status, signal) => done(status ?? signal));
+    });
+    server.ended.then(() => (server.gone = true));
+    createInterface({ input: server.process.stdout }).on("line", (line) => server.lines.push(line));
+    server.url = await server.says(/^listening on (http:\/\/\S+\/)$/);
+    return server;
+  }
+
+  /** The first group of the first line from now on, or among those not yet read, that matches. */
+  says(pattern) {
+    return until(`a line like ${pattern} from the server`, () => {
+      while (this.lines.length > 0) {
+        const match = this.lines.shift().match(pattern);
+        if (match) return match[1] ?? match[0];
+      }
+      require(!this.gone, "the server ended");
+    });
+  }
+
+  async end(how) {
+    how();
+    const status = await Promise.race([this.ended, sleep(PATIENCE, "nothing", { ref: false })]);
+    require(status === 0, `the server ended with ${status}`);
+  }
+}
+
+/** One person with a page of their own. */
+class Person {
+  static async join(browser, url, options = {}) {
+    const person = new Person();
+    person.faults = [];
+    person.foreign = [];
+    person.context = await browser.newContext(options);
+    person.page = await person.context.newPage();
+    person.page.setDefaultTimeout(PATIENCE);
+    person.page.on("pageerror", (error) => person.faults.push(error.message));
+    person.page.on("request", (request) => {
+      if (new URL(request.url()).host !== new URL(url).host) person.foreign.push(request.url());
+    });
+    await person.page.goto(url);
+    await person.state("open");
+    return person;
+  }
+
+  async say(text) {
+    await this.page.fill("#input", text);
+    await this.page.press("#input", "Enter");
+  }
+
+  log() {
+    return this.page.locator("#log > *").allTextContents();
+  }
+
+  people() {
+    return this.page.locator("#people li").allTextContents();
+  }
+
+  /** The first line that is `line`, or matches it. */
+  async sees(line) {
+    return until(`the line ${line}`, async () =>
+      (await this.log()).find((one) => (typeof line === "string" ? one === line : line.test(one))),
+    ).catch(async (error) => {
+      throw new Error(`${error.message} in ${JSON.stringify(await this.log())}`);
+    });
+  }
+
+  async seesPeople(...names) {
+    const wanted = JSON.stringify(names.sort());
+    await until(`the people ${wanted}`, async () =>
+      JSON.stringify((await this.people()).map((name) => name.trim()).sort()) === wanted ? true : undefined,
+    ).catch(async (error) => {
+      throw new Error(`${error.message}, there are ${JSON.stringify(await this.people())}`);
+    });
+  }
+
+  async state(...states) {
+    const indicator = this.page.locator("#state");
+    return until(`the state ${states.join(" or ")}`, async () => {
+      const state = await indicator.getAttribute("data-state");
+      return states.includes(state) ? state : undefined;
+    });
+  }
+
+  async fits() {
+    const [content, window] = await this.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    require(content <= window, `the page is ${content} wide in a window of ${window}`);
+    for (const id of ["#log", "#input", "#send"]) {
+      const box = await this.page.locator(id).boundingBox();
+      const { width, height } = this.page.viewportSize();
+      require(box !== null, `${id} is not visible`);
+      require(
+        box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height,
+        `${id} is outside of the window: ${JSON.stringify(box)}`,
+      );
+    }
+  }
+}
+
+let passed = 0;
+const failed = [];
+
+/** What comes later builds on what comes earlier: the first failure ends the run. */
+async function check(name, body) {
+  try {
+    await body();
+    console.log(`ok ${name}`);
+    passed += 1;
+  } catch (error) {
+    console.log(`FAIL ${name}: ${error.message}`);
+    failed.push(name);
+    throw error;
+  }
+}
+
+async function chat(browser) {
+  let server;
+  let alice;
+  let bob;
+  let carol;
+  const DESKTOP = { viewport: { width: 1100, height: 720 } };
+  const PHONE = { viewport: { width: 360, height: 640 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
+
+  await check("the server says where it listens", async () => {
+    server = await Server.start("127.0.0.1:0");
+  });
+  await check("the page opens and connects", async () => {
+    alice = await Person.join(browser, server.url, DESKTOP);
+    require((await alice.page.title()).trim() !== "", "the page has no title");
+    const text = await alice.page.locator("#state").textContent();
+    require(text.trim() === "connected", `the state reads ${JSON.stringify(text)}`);
+  });
+  await check("one without a name is john doe", () => alice.seesPeople("john doe"));
+  await check("a second page joins", async () => {
+    bob = await Person.join(browser, server.url, DESKTOP);
+    await until("two people", async () => ((await alice.people()).length === 2 ? true : undefined));
+  });
+  await check("a rename is announced", async () => {
+    await alice.say("/nick alice");
+    await bob.sees(/^server: .*\bjohn doe\b.*\balice\b/);
+    await until("alice among the people", async () => ((await bob.people()).includes("alice") ? true : undefined));
+  });
+  await check("a name that is taken gets an underscore", async () => {
+    await bob.say("/nick alice");
+    await alice.sees(/^server: .*\balice_(?!\w)/);
+    await alice.seesPeople("alice", "alice_");
+    await bob.seesPeople("alice", "alice_");
+  });
+  await check("another rename", async () => {
+    await bob.say("/nick bob");
+    await alice.sees(/^server: .*\balice_ .*\bbob\b/);
+    await alice.seesPeople("alice", "bob");
+    await bob.seesPeople("alice", "bob");
+  });
+  await check("the sender sees me, the other sees the name", async () => {
+    await alice.say("hi");
+    await alice.sees("me: hi");
+    await bob.sees("alice: hi");
+    require(!(await bob.log()).includes("me: hi"), "the other saw me: as well");
+    require(!(await alice.log()).includes("alice: hi"), "the sender saw the name as well");
+    require((await alice.page.inputValue("#input")) === "", "the input was not cleared");
+  });
+  await check("the button sends, too", async () => {
+    await bob.page.fill("#input", "hello alice");
+    await bob.page.click("#send");
+    await bob.sees("me: hello alice");
+    await alice.sees("bob: hello alice");
+  });
+  await check("text is shown as it was typed", async () => {
+    const text = "<b>1 & 2</b> κόσμε 💬 \"'";
+    await alice.say(text);
+    await alice.sees(`me: ${text}`);
+    await bob.sees(`alice: ${text}`);
+    require((await bob.page.locator("#log b").count()) === 0, "markup was taken for markup");
+  });
+  await check("nothing is sent for an empty line", async () => {
+    const before = (await alice.log()).length;
+    await alice.page.press("#input", "Enter");
+    await bob.say("next");
+    await alice.sees("bob: next");
+    require((await alice.log()).length === before + 1, "there is one line too many");
+  });
+  await check("the console counts the people", async () => {
+    server.process.stdin.write("users\n");
+    await server.says(/\b2\b/);
+  });
+  await check("a phone joins and nothing scrolls sideways", async () => {
+    carol = await Person.join(browser, server.url, PHONE);
+    await carol.say("/nick carol");
+    for (const person of [alice, bob, carol]) await person.seesPeople("alice", "bob", "carol");
+    await carol.fits();
+    await alice.say("w".repeat(400));
+    await carol.sees(`alice: ${"w".repeat(400)}`);
+    for (let i = 0; i < 40; i += 1) await bob.say(`line ${i}`);
+    await carol.sees("bob: line 39");
+    await carol.say("hello from the phone");
+    await alice.sees("carol: hello from the phone");
+    await carol.fits();
+    await alice.fits();
+    require(
+      await carol.page.locator("#log > *").last().evaluate((line) => {
+        const { top, bottom } = line.getBoundingClientRect();
+        return top >= 0 && bottom <= innerHeight;
+      }),
+      "the last line is out of sight",
+    );
+  });
+  await check("a picture of each viewport", async () => {
+    await alice.page.screenshot({ path: join(pictures, "desktop.png") });
+    await carol.page.screenshot({ path: join(pictures, "phone.png") });
+  });
+  await check("who leaves is announced", async () => {
+    await carol.context.close();
+    await alice.sees(/^server: .*\bcarol\b.*\b(left|leaves|gone)\b/);
+    await bob.seesPeople("alice", "bob");
+  });
+  await check("the page says that the server is gone", async () => {
+    await server.end(() => server.process.kill("SIGTERM"));
+    for (const person of [alice, bob]) await person.state("connecting", "closed");
+    await alice.page.screenshot({ path: join(pictures, "away.png") });
+  });
+  await check("the pages connect again by themselves", async () => {
+    server = await Server.start(new URL(server.url).host);
+    for (const person of [alice, bob]) await person.state("open");
+    await until("two people", async () => ((await alice.people()).length === 2 ? true : undefined));
+    await alice.say("still there?");
+    await alice.sees("me: still there?");
+    await bob.sees(/: still there\?$/);
+  });
+  await check("a browser without WebSocket is told so", async () => {
+    const context = await browser.newContext();
+    await context.addInitScript(() => delete globalThis.WebSocket);
+    const page = await context.newPage();
+    await page.goto(server.url);
+    await until("the state closed", async () =>
+      (await page.locator("#state").getAttribute("data-state")) === "closed" ? true : undefined,
+    );
+    await context.close();
+  });
+  await check("nothing went wrong in a page, and nothing came from elsewhere", async () => {
+    for (const person of [alice, bob, carol]) {
+      require(person.faults.length === 0, `errors: ${person.faults.join("; ")}`);
+      require(person.foreign.length === 0, `requests: ${person.foreign.join("; ")}`);
+    }
+  });
+  await check("quit on the console ends the server", async () => {
+    await server.end(() => server.process.stdin.write("quit\n"));
+    await alice.state("connecting", "closed");
+  });
+}
+
+await mkdir(pictures, { recursive: true });
+const browser = await chromium.launch({
+  executablePath,
+  args: [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+  ],
+});
+process.on("exit", () => {
+  for (const server of servers) if (!server.gone) server.process.kill("SIGKILL");
+});
+try {
+  await chat(browser);
+} catch (error) {
+  if (failed.length === 0) throw error;
+} finally {
+  await browser.close();
+}
+console.log(`${passed} passed, ${failed.length} failed`);
+process.exitCode = failed.length === 0 && passed > 0 ? 0 : 1;
