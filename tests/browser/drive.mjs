@@ -243,12 +243,11 @@ async function chat(browser) {
     await alice.sees("carol: hello from the phone");
     await carol.fits();
     await alice.fits();
-    require(
-      await carol.page.locator("#log > *").last().evaluate((line) => {
+    await until("the last line in sight", () =>
+      carol.page.locator("#log > *").last().evaluate((line) => {
         const { top, bottom } = line.getBoundingClientRect();
-        return top >= 0 && bottom <= innerHeight;
+        return top >= 0 && bottom <= innerHeight ? true : undefined;
       }),
-      "the last line is out of sight",
     );
   });
   await check("a picture of each viewport", async () => {
