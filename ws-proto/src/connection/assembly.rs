@@ -1,0 +1,121 @@
+//! The message being put together.
+
+use alloc::vec::Vec;
+
+use crate::config::Delivery;
+use crate::error::ProtocolError;
+use crate::message::{Kind, Payload};
+use crate::wire::utf8::{Utf8, is_utf8};
+use crate::wire::{extend_masked, mask, mask_is_ascii};
+
+/// Room that may be made beyond what has arrived.
+const STEP: usize = 16 * 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Assembly {
+    buffer: Vec<u8>,
+    text: Utf8,
+    /// Frames of the open message so far.
+    pub(super) fragments: u32,
+    /// Payload bytes that the heads of the open message announced.
+    pub(super) announced: u64,
+    /// Set by the caller at run time, instead of the configured one.
+    pub(super) delivery: Option<Delivery>,
+    /// How the open message is handed out.
+    pub(super) delivery_now: Option<Delivery>,
+    /// A chunk of the open message has been handed out.
+    pub(super) delivered: bool,
+}
+
+impl Assembly {
+    /// Makes room for `bytes`, and for more of the frame, but never for much more than has arrived.
+    fn reserve(&mut self, bytes: usize, left: u64) -> Result<(), ProtocolError> {
+        let need = self.buffer.len() + bytes;
+        if need > self.buffer.capacity() {
+            let ahead = usize::try_from(left).unwrap_or(usize::MAX).min(need.max(STEP));
+            let target = need.saturating_add(ahead) - self.buffer.len();
+            self.buffer.try_reserve_exact(target).map_err(|_| ProtocolError::OutOfMemory)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a piece of payload; `left` bytes of its frame are still to come.
+    pub(super) fn append(
+        &mut self,
+        kind: Kind,
+        key: Option<[u8; 4]>,
+        bytes: &[u8],
+        left: u64,
+    ) -> Result<(), ProtocolError> {
+        self.reserve(bytes.len(), left)?;
+        let start = self.buffer.len();
+        let ascii = match key {
+            Some(key) => extend_masked(&mut self.buffer, key, bytes),
+            None => {
+                self.buffer.extend_from_slice(bytes);
+                false
+            }
+        };
+        if kind == Kind::Text && !(ascii && self.text == Utf8::new()) {
+            let added = self.buffer.get(start..).unwrap_or_default();
+            self.text.push(added).map_err(|_| ProtocolError::InvalidUtf8)?;
+        }
+        Ok(())
+    }
+
+    /// The message is complete.
+    pub(super) fn finish(&mut self, kind: Kind) -> Result<Payload<'static>, ProtocolError> {
+        if kind == Kind::Text {
+            self.text.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
+        }
+        Ok(Payload::owned(core::mem::take(&mut self.buffer)))
+    }
+
+    /// A message that lies whole in the input.
+    pub(super) fn whole<'i>(
+        &self,
+        kind: Kind,
+        key: Option<[u8; 4]>,
+        bytes: &'i mut [u8],
+    ) -> Result<Payload<'i>, ProtocolError> {
+        let ascii = match key {
+            Some(key) => mask_is_ascii(key, 0, bytes),
+            None => false,
+        };
+        if kind == Kind::Text && !ascii && !is_utf8(bytes) {
+            return Err(ProtocolError::InvalidUtf8);
+        }
+        Ok(Payload::lent(bytes))
+    }
+
+    /// A chunk that is handed out as it is.
+    pub(super) fn check_chunk<'i>(
+        &mut self,
+        kind: Kind,
+        key: Option<[u8; 4]>,
+        bytes: &'i mut [u8],
+        last: bool,
+    ) -> Result<&'i [u8], ProtocolError> {
+        if let Some(key) = key {
+            mask(key, 0, bytes);
+        }
+        if kind == Kind::Text {
+            self.text.push(bytes).map_err(|_| ProtocolError::InvalidUtf8)?;
+            if last {
+                self.text.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Between messages.
+    pub(super) fn reset(&mut self) {
+        *self = Self { delivery: self.delivery, ..Self::default() };
+    }
+
+    pub(super) fn release(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = Vec::new();
+        }
+    }
+}

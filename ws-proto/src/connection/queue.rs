@@ -1,0 +1,279 @@
+//! Encoded frames on their way out.
+//!
+//! Small frames are copied into a run; a large one is kept whole beside its head. A run or a large frame
+//! is a segment, and segments end where frames end, so control frames can go out between any two.
+//! The order on the wire is: the segment that was begun, control frames, the latest pong, the other
+//! segments, and last the Close.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::Bytes;
+
+use crate::wire::hybi::MAX_HEAD;
+
+/// A run of small frames is ended at this size, so that a control frame never waits for more.
+const RUN: usize = 64 * 1024;
+/// A run's memory is kept for the next one up to this size.
+const KEEP: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Older segments, whole frames each.
+    segments: VecDeque<Segment>,
+    /// The run that is still open for more frames: the last segment.
+    run: Vec<u8>,
+    /// Bytes already written of the first segment (of `run`, when there is no other).
+    begun: usize,
+    /// Unwritten bytes in all segments.
+    pending: usize,
+    /// Control frames that were asked for or begun, encoded, first come first served.
+    control: Vec<u8>,
+    control_begun: usize,
+    /// The pong that is owed, encoded: only the latest, replaced until its first byte is written.
+    pong: Vec<u8>,
+    /// Our Close, encoded; goes out when everything else has.
+    close: Vec<u8>,
+    close_begun: usize,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Run(Vec<u8>),
+    Large { head: [u8; MAX_HEAD], head_len: u8, payload: Bytes },
+}
+
+impl Segment {
+    fn len(&self) -> usize {
+        match self {
+            Self::Run(bytes) => bytes.len(),
+            Self::Large { head_len, payload, .. } => usize::from(*head_len) + payload.len(),
+        }
+    }
+
+    /// The bytes from `begun` on.
+    fn slices(&self, begun: usize) -> [&[u8]; 2] {
+        match self {
+            Self::Run(bytes) => [bytes.get(begun..).unwrap_or_default(), &[]],
+            Self::Large { head, head_len, payload } => {
+                let head_len = usize::from(*head_len);
+                let head = head.get(begun.min(head_len)..head_len).unwrap_or_default();
+                [head, payload.get(begun.saturating_sub(head_len)..).unwrap_or_default()]
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// Bytes of data frames not yet written.
+    #[inline]
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Whether nothing at all is left to write.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending == 0 && self.control.is_empty() && self.pong.is_empty() && self.close.is_empty()
+    }
+
+    /// Whether control frames already wait for more bytes than a peer may make us hold.
+    pub(super) fn control_pending(&self) -> usize {
+        self.control.len() - self.control_begun
+    }
+
+    /// The run to append one whole frame of `len` bytes to.
+    #[inline]
+    pub(super) fn run(&mut self, len: usize) -> &mut Vec<u8> {
+        if self.run.len() >= RUN {
+            self.seal();
+        }
+        self.pending += len;
+        self.run.reserve(len);
+        &mut self.run
+    }
+
+    #[cold]
+    fn seal(&mut self) {
+        if !self.run.is_empty() {
+            self.segments.push_back(Segment::Run(mem::take(&mut self.run)));
+        }
+    }
+
+    /// Queues a frame without copying its payload.
+    pub(super) fn push_large(&mut self, head: [u8; MAX_HEAD], head_len: usize, payload: Bytes) {
+        self.seal();
+        self.pending += head_len + payload.len();
+        self.segments.push_back(Segment::Large { head, head_len: head_len as u8, payload });
+    }
+
+    /// The buffer to append one whole control frame to.
+    pub(super) fn control(&mut self) -> &mut Vec<u8> {
+        &mut self.control
+    }
+
+    /// The buffer for the pong that is owed; what it held and was not begun is forgotten.
+    pub(super) fn pong(&mut self) -> &mut Vec<u8> {
+        self.pong.clear();
+        &mut self.pong
+    }
+
+    /// Whether a pong waits that was not begun.
+    pub(super) fn has_pong(&self) -> bool {
+        !self.pong.is_empty()
+    }
+
+    /// The buffer for our Close; set once.
+    pub(super) fn close(&mut self) -> &mut Vec<u8> {
+        &mut self.close
+    }
+
+    /// What to write next, in order.
+    pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        // A segment is begun only while no control frame is, and the other way round.
+        let begun = self.begun > 0;
+        let first = begun.then(|| self.first());
+        let older = self.segments.iter().enumerate().skip(usize::from(begun));
+        let older = older.flat_map(|(i, s)| s.slices(if i == 0 { self.begun } else { 0 }));
+        let run_is_first = self.segments.is_empty();
+        let run = if begun && run_is_first {
+            &[]
+        } else {
+            self.run.get(if run_is_first { self.begun } else { 0 }..).unwrap_or_default()
+        };
+        let control = self.control.get(self.control_begun..).unwrap_or_default();
+        let close = self.close.get(self.close_begun..).unwrap_or_default();
+        first
+            .into_iter()
+            .flatten()
+            .chain([control, &self.pong[..]])
+            .chain(older)
+            .chain([run, close])
+            .filter(|slice| !slice.is_empty())
+    }
+
+    /// The rest of the first segment.
+    fn first(&self) -> [&[u8]; 2] {
+        match self.segments.front() {
+            Some(segment) => segment.slices(self.begun),
+            None => [self.run.get(self.begun..).unwrap_or_default(), &[]],
+        }
+    }
+
+    /// `n` bytes of [`Queue::slices`] were written. Says whether the last byte of the Close was among them.
+    #[inline]
+    pub(super) fn advance(&mut self, n: usize) -> bool {
+        let controls = !(self.control.is_empty() && self.pong.is_empty() && self.close.is_empty());
+        if !controls && self.segments.is_empty() && n == self.pending {
+            self.finish_run();
+            return false;
+        }
+        self.advance_any(n)
+    }
+
+    fn advance_any(&mut self, mut n: usize) -> bool {
+        if self.begun > 0 {
+            n -= self.advance_first(n);
+        }
+        while n > 0 && !(self.control.is_empty() && self.pong.is_empty()) {
+            if self.control.is_empty() {
+                // Its first byte goes out: from now on it can't be replaced.
+                mem::swap(&mut self.control, &mut self.pong);
+            }
+            let step = n.min(self.control.len() - self.control_begun);
+            n -= step;
+            self.control_begun += step;
+            if self.control_begun == self.control.len() {
+                self.control.clear();
+                self.control_begun = 0;
+            }
+        }
+        while n > 0 && self.pending > 0 {
+            n -= self.advance_first(n);
+        }
+        self.close_begun += n.min(self.close.len() - self.close_begun);
+        if !self.close.is_empty() && self.close_begun == self.close.len() {
+            self.close = Vec::new();
+            self.close_begun = 0;
+            return true;
+        }
+        false
+    }
+
+    /// Takes up to `n` bytes off the first segment; gives how many.
+    fn advance_first(&mut self, n: usize) -> usize {
+        let len = self.segments.front().map_or(self.run.len(), Segment::len);
+        let step = n.min(len - self.begun);
+        self.begun += step;
+        self.pending -= step;
+        if self.begun == len {
+            self.begun = 0;
+            if self.segments.pop_front().is_none() {
+                self.finish_run();
+            }
+        }
+        step
+    }
+
+    /// The run has been written whole.
+    fn finish_run(&mut self) {
+        self.pending = 0;
+        self.begun = 0;
+        self.run.clear();
+        if self.run.capacity() > KEEP {
+            self.run = Vec::new();
+        }
+    }
+
+    /// The next bytes to write, given away; they count as written. Also whether they end with the Close.
+    pub(super) fn take(&mut self) -> (Option<Bytes>, bool) {
+        let controls = !(self.control.is_empty() && self.pong.is_empty());
+        if self.pending > 0 && (self.begun > 0 || !controls) {
+            return (Some(self.take_first()), false);
+        }
+        let Some(next) = self.slices().next().map(Bytes::copy_from_slice) else { return (None, false) };
+        let closed = self.advance_any(next.len());
+        (Some(next), closed)
+    }
+
+    fn take_first(&mut self) -> Bytes {
+        let begun = self.begun;
+        let run = match self.segments.front_mut() {
+            Some(Segment::Large { head, head_len, payload }) => {
+                let head_len = usize::from(*head_len);
+                let bytes = match head.get(begun..head_len) {
+                    Some(rest) if !rest.is_empty() => Bytes::copy_from_slice(rest),
+                    _ => payload.slice(begun - head_len..),
+                };
+                self.advance_first(bytes.len());
+                return bytes;
+            }
+            Some(Segment::Run(run)) => mem::take(run),
+            None => mem::take(&mut self.run),
+        };
+        self.segments.pop_front();
+        self.pending -= run.len() - begun;
+        self.begun = 0;
+        Bytes::from(run).slice(begun..)
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Gives unused memory back.
+    pub(super) fn release(&mut self) {
+        if self.pending == 0 {
+            self.run = Vec::new();
+            self.segments = VecDeque::new();
+        }
+        if self.control.is_empty() {
+            self.control = Vec::new();
+        }
+        if self.pong.is_empty() {
+            self.pong = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,549 @@
+//! The sending half: messages to frames, control frames, the Close.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::mem;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::control::ControlPayload;
+use super::queue::Queue;
+use super::stats::{RoundTrip, Traffic};
+use super::writer::{MessageWriter, OpenMessage};
+use super::{Owed, Prepared, Receipt};
+use crate::close::{Cause, CloseFrame};
+use crate::config::Config;
+use crate::entropy::{BoxEntropy, EntropyError, MaskKeys};
+use crate::error::{CloseError, SendError};
+use crate::message::{IntoMessage, Kind};
+use crate::time::Instant;
+use crate::version::Role;
+use crate::wire::extend_masked;
+use crate::wire::hybi::{Header, MAX_CONTROL, MAX_HEAD, Opcode};
+
+/// From this payload size on, a server queues a shared message whole beside its head instead of copying it.
+pub(super) const LARGE: usize = 4 * 1024;
+/// Pings whose pongs are waited for; older ones are forgotten.
+const MAX_PINGS: usize = 8;
+/// Bytes of control frames that may wait for the transport.
+const MAX_CONTROL_QUEUE: usize = 16 * 1024;
+
+/// The sending half of a [`Connection`](super::Connection).
+///
+/// Queues frames; the adapter writes [`Sender::outgoing`] to the transport and reports it with
+/// [`Sender::advance`]. What the receiving half owes the peer arrives through [`Sender::settle`].
+#[derive(Debug)]
+pub struct Sender {
+    role: Role,
+    high_water: usize,
+    /// Neither closing nor inside a message: a whole message may be queued.
+    accepting: bool,
+    queue: Queue,
+    keys: MaskKeys,
+    stats: Traffic,
+    open: Option<OpenMessage>,
+    closing: Option<Box<Closing>>,
+    fault: Option<Cause>,
+    ended: bool,
+    /// Something happened that the receiving half must know.
+    changed: bool,
+    /// When output was first seen waiting since the last progress.
+    stalled_since: Option<Instant>,
+    pings: VecDeque<(Box<ControlPayload>, Instant)>,
+    round_trip: Option<RoundTrip>,
+    config: Arc<Config>,
+}
+
+#[derive(Debug)]
+struct Closing {
+    frame: CloseFrame,
+    at: Instant,
+    written: bool,
+}
+
+impl Sender {
+    pub(super) fn new(role: Role, config: Arc<Config>, entropy: BoxEntropy) -> Self {
+        Self {
+            role,
+            high_water: config.limits.outgoing,
+            accepting: true,
+            queue: Queue::default(),
+            keys: MaskKeys::new(entropy),
+            stats: Traffic::default(),
+            open: None,
+            closing: None,
+            fault: None,
+            ended: false,
+            changed: false,
+            stalled_since: None,
+            pings: VecDeque::new(),
+            round_trip: None,
+            config,
+        }
+    }
+
+    /// Queues a whole message.
+    ///
+    /// Small messages are copied behind their head. A server queues a large shared one (`Bytes`, `Vec`,
+    /// `String` and the like, from 4 KiB) whole; a client masks while it copies (RFC 6455 section 5.3).
+    /// With `Config::auto_fragment` a longer message is cut into frames.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] with the message when the queue is over `Limits::outgoing`; [`SendError::Closed`] after a
+    /// Close was sent or received; [`SendError::MessageOpen`] inside a message; [`SendError::Entropy`].
+    #[inline]
+    pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError<M>> {
+        if !self.accepting || self.queue.pending() > self.high_water {
+            return Err(self.refusal(message));
+        }
+        let bytes = message.bytes();
+        if self.config.auto_fragment.is_some_and(|max| bytes.len() > max.get()) {
+            return self.send_fragmented(message);
+        }
+        let opcode = opcode(message.kind());
+        let len = bytes.len() as u64;
+        if self.role == Role::Server && bytes.len() >= LARGE {
+            self.send_large(opcode, message)?;
+        } else {
+            self.frame(opcode, true, bytes)?;
+        }
+        self.stats.messages += 1;
+        self.stats.message_bytes += len;
+        Ok(())
+    }
+
+    #[cold]
+    fn refusal<M>(&self, message: M) -> SendError<M> {
+        if self.closing.is_some() || self.ended {
+            SendError::Closed(message)
+        } else if self.open.is_some() {
+            SendError::MessageOpen(message)
+        } else {
+            SendError::Full(message)
+        }
+    }
+
+    fn send_large<M: IntoMessage>(&mut self, opcode: Opcode, message: M) -> Result<(), EntropyError> {
+        match message.into_shared() {
+            Ok(bytes) => self.large_frame(opcode, true, bytes),
+            Err(message) => self.frame(opcode, true, message.bytes())?,
+        }
+        Ok(())
+    }
+
+    fn send_fragmented<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError<M>> {
+        let max = self.config.auto_fragment.map_or(usize::MAX, core::num::NonZeroUsize::get);
+        let mut opcode = opcode(message.kind());
+        let len = message.bytes().len() as u64;
+        let shared = match self.role {
+            Role::Server if max >= LARGE => message.into_shared(),
+            _ => Err(message),
+        };
+        match shared {
+            Ok(mut bytes) => {
+                while !bytes.is_empty() {
+                    let part = bytes.split_to(max.min(bytes.len()));
+                    self.large_frame(opcode, bytes.is_empty(), part);
+                    opcode = Opcode::Continuation;
+                }
+            }
+            Err(message) => {
+                let mut parts = message.bytes().chunks(max).peekable();
+                while let Some(part) = parts.next() {
+                    if let Err(error) = self.frame(opcode, parts.peek().is_none(), part) {
+                        // A message cut in the middle can't be mended.
+                        if opcode == Opcode::Continuation {
+                            self.fail(Cause::Entropy);
+                        }
+                        return Err(error.into());
+                    }
+                    opcode = Opcode::Continuation;
+                }
+            }
+        }
+        self.stats.messages += 1;
+        self.stats.message_bytes += len;
+        Ok(())
+    }
+
+    /// Queues a data frame by copying; a client masks on the way.
+    #[inline]
+    pub(super) fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<(), EntropyError> {
+        let mask = self.next_mask()?;
+        let mut head = [0; MAX_HEAD];
+        let used = Header { fin, rsv: 0, opcode, mask, len: payload.len() as u64 }.encode(&mut head);
+        let len = used + payload.len();
+        self.stats.frames += 1;
+        self.stats.wire_bytes += len as u64;
+        let run = self.queue.run(len);
+        run.extend_from_slice(head.get(..used).unwrap_or_default());
+        match mask {
+            None => run.extend_from_slice(payload),
+            Some(key) => {
+                extend_masked(run, key, payload);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues a frame of a server without copying its payload.
+    fn large_frame(&mut self, opcode: Opcode, fin: bool, payload: Bytes) {
+        let mut head = [0; MAX_HEAD];
+        let used = Header { fin, rsv: 0, opcode, mask: None, len: payload.len() as u64 }.encode(&mut head);
+        self.stats.frames += 1;
+        self.stats.wire_bytes += (used + payload.len()) as u64;
+        self.queue.push_large(head, used, payload);
+    }
+
+    #[inline]
+    fn next_mask(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
+        match self.role {
+            Role::Server => Ok(None),
+            Role::Client => self.keys.next_key().map(Some),
+        }
+    }
+
+    /// Queues a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
+        if !self.accepting || self.queue.pending() > self.high_water {
+            return Err(self.refusal(()));
+        }
+        let payload = message.payload();
+        if self.role == Role::Client {
+            self.frame(opcode(message.kind()), true, payload)?;
+        } else {
+            let frame = message.server_frame();
+            self.stats.frames += 1;
+            self.stats.wire_bytes += frame.len() as u64;
+            if frame.len() >= LARGE {
+                self.queue.push_large([0; MAX_HEAD], 0, frame.clone());
+            } else {
+                self.queue.run(frame.len()).extend_from_slice(frame);
+            }
+        }
+        self.stats.messages += 1;
+        self.stats.message_bytes += payload.len() as u64;
+        Ok(())
+    }
+
+    /// Begins a message that is sent in pieces, each a frame (RFC 6455 section 5.4).
+    ///
+    /// Until the writer is finished no other message can be sent; control frames can. A writer that is
+    /// dropped leaves the message open: go on with [`Sender::resume_message`].
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub fn start_message(&mut self, kind: Kind) -> Result<MessageWriter<'_>, SendError> {
+        if !self.accepting || self.queue.pending() > self.high_water {
+            return Err(self.refusal(()));
+        }
+        self.accepting = false;
+        self.open = Some(OpenMessage::new(kind));
+        Ok(MessageWriter::new(self))
+    }
+
+    /// The writer of the message that [`Sender::start_message`] began and nobody finished.
+    pub fn resume_message(&mut self) -> Option<MessageWriter<'_>> {
+        self.open.is_some().then(|| MessageWriter::new(self))
+    }
+
+    pub(super) fn open_message(&mut self) -> Option<&mut OpenMessage> {
+        self.open.as_mut()
+    }
+
+    pub(super) fn finish_message(&mut self, bytes: u64) {
+        self.stats.messages += 1;
+        self.stats.message_bytes += bytes;
+        self.open = None;
+        self.accepting = self.closing.is_none() && !self.ended;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.pending() > self.high_water
+    }
+
+    /// Queues a ping; its pong brings the round-trip time (RFC 6455 section 5.5.2).
+    ///
+    /// # Errors
+    /// [`SendError::ControlTooLong`] over 125 bytes; [`SendError::Full`] when 16 KiB of control frames wait;
+    /// [`SendError::Closed`]; [`SendError::Entropy`].
+    pub fn ping(&mut self, now: Instant, payload: &[u8]) -> Result<(), SendError> {
+        let copy = ControlPayload::new(payload).ok_or(SendError::ControlTooLong(payload.len()))?;
+        self.control(Opcode::Ping, payload)?;
+        self.stats.pings += 1;
+        self.track(now, copy);
+        Ok(())
+    }
+
+    fn track(&mut self, now: Instant, payload: ControlPayload) {
+        if self.pings.len() == MAX_PINGS {
+            self.pings.pop_front();
+        }
+        self.pings.push_back((Box::new(payload), now));
+    }
+
+    /// Queues a pong: an answer given by hand, or one that nobody asked for (RFC 6455 section 5.5.3).
+    ///
+    /// # Errors
+    /// As [`Sender::ping`].
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(Opcode::Pong, payload)?;
+        self.stats.pongs += 1;
+        Ok(())
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::ControlTooLong(payload.len()));
+        }
+        if self.closing.is_some() || self.ended {
+            return Err(SendError::Closed(()));
+        }
+        if self.queue.control_pending() > MAX_CONTROL_QUEUE {
+            return Err(SendError::Full(()));
+        }
+        let mask = self.next_mask()?;
+        let used = encode_control(self.queue.control(), opcode, mask, &[payload]);
+        self.count_control(used);
+        Ok(())
+    }
+
+    fn count_control(&mut self, wire_bytes: usize) {
+        self.stats.frames += 1;
+        self.stats.wire_bytes += wire_bytes as u64;
+    }
+
+    /// A pong arrived: the round-trip time, if it answers a ping of ours.
+    pub fn pong_received(&mut self, now: Instant, payload: &[u8]) -> Option<Duration> {
+        let at = self.pings.iter().position(|(sent, _)| sent.as_slice() == payload)?;
+        let (_, sent_at) = self.pings.drain(..=at).next_back()?;
+        let sample = now.duration_since(sent_at);
+        self.round_trip = Some(RoundTrip::update(self.round_trip, sample));
+        Some(sample)
+    }
+
+    /// Begins the closing handshake: the Close goes out after the messages queued before (RFC 6455 section 7.1.2).
+    ///
+    /// An open message is cut off after its current frame. A second call does nothing.
+    ///
+    /// # Errors
+    /// [`CloseError`] if the code may not be sent or the reason is too long.
+    pub fn close(&mut self, now: Instant, code: impl Into<crate::CloseCode>, reason: &str) -> Result<(), CloseError> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.begin_close(now, frame);
+        Ok(())
+    }
+
+    /// Queues the Close, unless one was.
+    pub(super) fn begin_close(&mut self, now: Instant, frame: CloseFrame) {
+        if self.closing.is_some() || self.ended {
+            return;
+        }
+        let Ok(mask) = self.next_mask() else {
+            self.fail(Cause::Entropy);
+            return;
+        };
+        let close = self.queue.close();
+        let used = frame.encode(|code, reason| encode_control(close, Opcode::Close, mask, &[code, reason]));
+        self.count_control(used);
+        self.closing = Some(Box::new(Closing { frame, at: now, written: false }));
+        self.open = None;
+        self.accepting = false;
+        self.changed = true;
+    }
+
+    fn fail(&mut self, cause: Cause) {
+        self.fault.get_or_insert(cause);
+        self.changed = true;
+    }
+
+    /// Takes over what the receiving half owes the peer: a pong, a keepalive ping, a Close, or the end.
+    pub fn settle(&mut self, now: Instant, owed: Owed) {
+        if self.ended {
+            return;
+        }
+        if let Some(payload) = owed.pong
+            && self.closing.is_none()
+        {
+            let replaced = self.queue.has_pong();
+            match self.next_mask() {
+                Ok(mask) => {
+                    let used = encode_control(self.queue.pong(), Opcode::Pong, mask, &[&payload]);
+                    if !replaced {
+                        self.stats.pongs += 1;
+                        self.count_control(used);
+                    }
+                }
+                Err(_) => self.fail(Cause::Entropy),
+            }
+        }
+        if let Some(counter) = owed.ping {
+            // A full control queue is itself a sign that nothing gets through; the pong deadline decides.
+            let _ = self.ping(now, &counter.to_be_bytes());
+        }
+        if let Some(frame) = owed.close {
+            self.begin_close(now, frame);
+        }
+        if owed.ended {
+            self.end();
+        }
+    }
+
+    /// Nothing will be written any more.
+    fn end(&mut self) {
+        self.ended = true;
+        self.accepting = false;
+        self.open = None;
+        self.queue.clear();
+        self.pings = VecDeque::new();
+        self.keys.release();
+        self.stalled_since = None;
+    }
+
+    /// What the receiving half must know; `None` if nothing happened since the last call.
+    pub fn receipt(&mut self) -> Option<Receipt> {
+        if !mem::take(&mut self.changed) {
+            return None;
+        }
+        Some(Receipt { close: self.closing.as_ref().map(|c| (c.frame.clone(), c.at, c.written)), fault: self.fault })
+    }
+
+    /// Data messages queued so far; the receiving half looks at it to tell an idle connection.
+    #[must_use]
+    pub fn messages_sent(&self) -> u64 {
+        self.stats.messages
+    }
+
+    /// What to write to the transport next, in order. Follow with [`Sender::advance`].
+    pub fn outgoing(&self) -> impl Iterator<Item = &[u8]> {
+        self.queue.slices()
+    }
+
+    /// Reports that the transport took the first `n` bytes of [`Sender::outgoing`].
+    #[inline]
+    pub fn advance(&mut self, n: usize) {
+        if n > 0 {
+            self.stalled_since = None;
+            if self.queue.advance(n) {
+                self.close_written();
+            }
+        }
+    }
+
+    fn close_written(&mut self) {
+        if let Some(closing) = &mut self.closing {
+            closing.written = true;
+            self.changed = true;
+        }
+    }
+
+    /// The next bytes to write, given away for good: for completion-based I/O. They count as written.
+    pub fn take_outgoing(&mut self) -> Option<Bytes> {
+        let (bytes, closed) = self.queue.take();
+        if closed {
+            self.close_written();
+        }
+        bytes
+    }
+
+    /// Whether there is something to write.
+    #[inline]
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Bytes of data frames queued and not written.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.queue.pending()
+    }
+
+    /// Whether a whole message would be taken now.
+    #[must_use]
+    pub fn can_send(&self) -> bool {
+        self.accepting && !self.is_full()
+    }
+
+    /// Whether a Close was queued, or the connection has ended.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some() || self.ended
+    }
+
+    /// Starts the write-stall clock if output is waiting.
+    #[inline]
+    pub(super) fn observe(&mut self, now: Instant) {
+        if self.stalled_since.is_none() && !self.queue.is_empty() {
+            self.stalled_since = Some(now);
+        }
+    }
+
+    /// When [`Sender::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.ended || self.fault.is_some() {
+            return None;
+        }
+        Some(self.stalled_since?.saturating_add(self.config.timers.write_stall?))
+    }
+
+    /// Looks at the clock: a transport that took nothing for `Timers::write_stall` ends the connection.
+    ///
+    /// The stall clock starts at the first call of this (or of `Connection::poll`) that sees output waiting.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_some_and(|at| now >= at) {
+            self.fail(Cause::WriteStalled);
+        }
+        self.observe(now);
+    }
+
+    pub(super) fn stats(&self) -> (Traffic, Option<RoundTrip>) {
+        (self.stats, self.round_trip)
+    }
+
+    /// Gives unused memory back; for connections that turn idle.
+    pub fn release_memory(&mut self) {
+        self.queue.release();
+        if self.role == Role::Client {
+            self.keys.release();
+        }
+        if self.pings.is_empty() {
+            self.pings = VecDeque::new();
+        }
+    }
+
+    /// Bytes that are to go out before any frame: the rest of the opening handshake.
+    pub(super) fn preface(&mut self, bytes: &[u8]) {
+        self.queue.run(bytes.len()).extend_from_slice(bytes);
+    }
+}
+
+pub(super) const fn opcode(kind: Kind) -> Opcode {
+    match kind {
+        Kind::Text => Opcode::Text,
+        Kind::Binary => Opcode::Binary,
+    }
+}
+
+/// Appends a whole control frame; gives its length.
+fn encode_control(out: &mut alloc::vec::Vec<u8>, opcode: Opcode, mask: Option<[u8; 4]>, payload: &[&[u8]]) -> usize {
+    let len = payload.iter().map(|part| part.len()).sum::<usize>();
+    let mut head = [0; MAX_HEAD];
+    let used = Header { fin: true, rsv: 0, opcode, mask, len: len as u64 }.encode(&mut head);
+    out.reserve(used + len);
+    out.extend_from_slice(head.get(..used).unwrap_or_default());
+    let start = out.len();
+    for part in payload {
+        out.extend_from_slice(part);
+    }
+    if let (Some(key), Some(body)) = (mask, out.get_mut(start..)) {
+        crate::wire::mask(key, 0, body);
+    }
+    used + len
+}
