@@ -1,0 +1,89 @@
+//! yawc, its handshake by hyper.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use yawc::{Frame, HttpWebSocket, OpCode, Options, Role as TheirRole, WebSocket};
+
+use super::hyper::serve_upgrade;
+use super::{Peer, Side, accept_each};
+use crate::rows::Role;
+use crate::stream::{MemStream, block_on};
+
+pub const PEER: Peer = Peer {
+    name: "yawc",
+    side: Side::Peer,
+    receive: Some(receive),
+    send: Some(send),
+    handshake: Some(handshake),
+    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+};
+
+/// Text is checked, as the protocol asks and the others do; the limits let 1 MiB through.
+fn options() -> Options {
+    Options::default().with_utf8().with_limits(16 * 1024 * 1024, 64 * 1024 * 1024)
+}
+
+fn receive(stream: MemStream, messages: u64) -> u64 {
+    let socket = WebSocket::from_stream(stream, TheirRole::Server, options());
+    let mut socket = socket.expect("no extensions");
+    block_on(async {
+        let mut bytes = 0;
+        for _ in 0..messages {
+            let frame = black_box(socket.next_frame().await.expect("a message"));
+            bytes += frame.payload().len() as u64;
+        }
+        bytes
+    })
+}
+
+fn send(stream: MemStream, role: Role, payload: &'static [u8], messages: u64) {
+    let role = match role {
+        Role::Client => TheirRole::Client,
+        Role::Server => TheirRole::Server,
+    };
+    let socket = WebSocket::from_stream(stream, role, options());
+    let mut socket = socket.expect("no extensions");
+    block_on(async {
+        for _ in 0..messages {
+            let frame = Frame::binary(Bytes::from_static(black_box(payload)));
+            socket.send(frame).await.expect("sent");
+        }
+    });
+}
+
+async fn accept<S>(stream: S) -> Option<HttpWebSocket>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // Boxed, so that the idle connection doesn't keep the room of the HTTP server.
+    let upgrade =
+        Box::pin(serve_upgrade(stream, |mut request| WebSocket::upgrade_with_options(&mut request, options()).ok()));
+    upgrade.await?.await.ok()
+}
+
+fn handshake(request: &'static [u8], connections: u64) {
+    for _ in 0..connections {
+        let socket = block_on(accept(MemStream::once(request)));
+        assert!(black_box(socket).is_some());
+    }
+}
+
+async fn echo(stream: TcpStream) {
+    let Some(mut socket) = accept(stream).await else {
+        return;
+    };
+    while let Ok(frame) = socket.next_frame().await {
+        let done = match frame.opcode() {
+            OpCode::Text | OpCode::Binary => socket.send(frame).await.is_err(),
+            OpCode::Close => true,
+            _ => false,
+        };
+        if done {
+            return;
+        }
+    }
+}

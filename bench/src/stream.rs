@@ -1,0 +1,152 @@
+//! A transport in memory: serves prepared bytes, swallows what is written.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What one write can take, like a socket buffer.
+const SINK: usize = 2 * 1024 * 1024;
+
+thread_local! {
+    static SUNK: RefCell<Vec<u8>> = RefCell::new(vec![0; SINK]);
+    static WRITTEN: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Bytes written to all [`MemStream`]s of this thread since the last call.
+pub fn take_written() -> u64 {
+    WRITTEN.take()
+}
+
+/// Whether the last write, if it was a short one, has `part` in it.
+pub fn last_write_contains(part: &[u8]) -> bool {
+    SUNK.with_borrow(|sunk| sunk[..512].windows(part.len()).any(|bytes| bytes == part))
+}
+
+/// Copies, as a kernel would, so that a library that copies too pays for it twice.
+fn sink(parts: &[IoSlice<'_>]) -> usize {
+    SUNK.with_borrow_mut(|sunk| {
+        let mut at = 0;
+        for part in parts {
+            let n = part.len().min(sunk.len() - at);
+            sunk[at..at + n].copy_from_slice(&part[..n]);
+            at += n;
+        }
+        WRITTEN.set(WRITTEN.get() + at as u64);
+        at
+    })
+}
+
+/// A stream whose reads give a pattern, over and over or once, at most `read_size` bytes at a time.
+/// A read never spans the end of the pattern.
+#[derive(Debug)]
+pub struct MemStream {
+    pattern: &'static [u8],
+    rest: &'static [u8],
+    read_size: usize,
+    repeat: bool,
+}
+
+impl MemStream {
+    /// Serves `pattern` for ever.
+    pub fn repeating(pattern: &'static [u8], read_size: usize) -> Self {
+        Self { pattern, rest: pattern, read_size, repeat: true }
+    }
+
+    /// Serves `pattern` once; then there is nothing to read.
+    pub fn once(pattern: &'static [u8]) -> Self {
+        Self { pattern, rest: pattern, read_size: usize::MAX, repeat: false }
+    }
+
+    /// The bytes of the next read into a buffer of `room` bytes; empty when there are none.
+    #[inline]
+    fn next(&mut self, room: usize) -> &'static [u8] {
+        if self.rest.is_empty() && self.repeat {
+            self.rest = self.pattern;
+        }
+        let n = self.rest.len().min(self.read_size).min(room);
+        let (given, rest) = self.rest.split_at(n);
+        self.rest = rest;
+        given
+    }
+}
+
+impl Read for MemStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let given = self.next(buf.len());
+        if given.is_empty() && !buf.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        buf[..given.len()].copy_from_slice(given);
+        Ok(given.len())
+    }
+}
+
+impl Write for MemStream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Ok(sink(&[IoSlice::new(buf)]))
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        Ok(sink(parts))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for MemStream {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let given = self.next(buf.remaining());
+        if given.is_empty() && buf.remaining() > 0 {
+            return Poll::Pending;
+        }
+        buf.put_slice(given);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for MemStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(sink(&[IoSlice::new(buf)])))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(sink(parts)))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Polls a future that needs no reactor to its end.
+///
+/// # Panics
+///
+/// When it keeps waiting although nothing in memory can wake it.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..1000 {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+    }
+    panic!("a future over a stream in memory does not end");
+}
