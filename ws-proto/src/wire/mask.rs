@@ -38,35 +38,43 @@ pub(crate) const fn rotate(key: [u8; 4], offset: usize) -> [u8; 4] {
     u32::from_le_bytes(key).rotate_right(8 * (offset % 4) as u32).to_le_bytes()
 }
 
+/// The key twice.
+#[inline]
+const fn lane(key: [u8; 4]) -> u64 {
+    let word = u32::from_le_bytes(key) as u64;
+    word | word << 32
+}
+
+/// The key as often as it fits.
 #[inline]
 fn spread<const N: usize>(key: [u8; 4]) -> [u8; N] {
     let mut wide = [0; N];
-    for (i, byte) in wide.iter_mut().enumerate() {
-        *byte = key[i % 4];
+    for lane_of_8 in wide.as_chunks_mut::<8>().0 {
+        *lane_of_8 = lane(key).to_le_bytes();
     }
     wide
 }
 
-/// XORs a block with the spread key; gives the OR of the results.
+/// XORs a block with the spread key; gathers the OR of the results.
 #[inline]
 fn block<const N: usize>(key: &[u8; N], data: &mut [u8; N], seen: &mut [u8; N]) {
-    for i in 0..N {
-        data[i] ^= key[i];
-        seen[i] |= data[i];
+    for ((data, key), seen) in data.iter_mut().zip(key).zip(seen) {
+        *data ^= *key;
+        *seen |= *data;
     }
 }
 
-/// The OR of all bytes.
+/// A byte whose top bit is set if that of any byte is.
 #[inline]
-fn fold<const N: usize>(bytes: &[u8; N]) -> u8 {
-    bytes.iter().fold(0, |all, byte| all | byte)
+fn fold<const N: usize>(seen: &[u8; N]) -> u8 {
+    high_bit(seen.as_chunks::<8>().0.iter().fold(0, |all, lane| all | u64::from_le_bytes(*lane)))
 }
 
 /// At least one block.
 fn wide(key: [u8; 4], payload: &mut [u8]) -> u8 {
     let len = payload.len();
     let Some(&last) = payload.last_chunk::<BLOCK>() else { return narrow(key, payload) };
-    let wide_key = spread::<BLOCK>(key);
+    let wide_key = spread(key);
     let mut seen = [0; BLOCK];
     let (blocks, rest) = payload.as_chunks_mut::<BLOCK>();
     let aligned = rest.is_empty();
@@ -92,16 +100,10 @@ fn narrow(key: [u8; 4], payload: &mut [u8]) -> u8 {
         return overlapping::<32>(key, payload);
     }
     if len >= 16 {
-        let key = u128::from_le_bytes(spread(key));
-        let (Some(a), Some(b)) = (payload.first_chunk::<16>(), payload.last_chunk::<16>()) else { return 0 };
-        let a = u128::from_le_bytes(*a) ^ key;
-        let b = u128::from_le_bytes(*b) ^ key.rotate_right(8 * (len % 4) as u32);
-        put(payload, a.to_le_bytes(), b.to_le_bytes());
-        let all = a | b;
-        return high_bit((all | all >> 64) as u64);
+        return overlapping::<16>(key, payload);
     }
     if len >= 8 {
-        let key = u64::from(word) | u64::from(word) << 32;
+        let key = lane(key);
         let (Some(a), Some(b)) = (payload.first_chunk::<8>(), payload.last_chunk::<8>()) else { return 0 };
         let a = u64::from_le_bytes(*a) ^ key;
         let b = u64::from_le_bytes(*b) ^ key.rotate_right(8 * (len % 4) as u32);
@@ -157,14 +159,12 @@ const fn high_bit(word: u64) -> u8 {
 #[inline]
 pub(crate) fn extend_masked(out: &mut Vec<u8>, key: [u8; 4], payload: &[u8]) -> bool {
     let (blocks, rest) = payload.as_chunks::<BLOCK>();
+    let wide_key = spread(key);
     let mut seen = [0; BLOCK];
-    if !blocks.is_empty() {
-        let wide_key = spread::<BLOCK>(key);
-        for data in blocks {
-            let mut data = *data;
-            block(&wide_key, &mut data, &mut seen);
-            out.extend_from_slice(&data);
-        }
+    for data in blocks {
+        let mut data = *data;
+        block(&wide_key, &mut data, &mut seen);
+        out.extend_from_slice(&data);
     }
     let start = out.len();
     out.extend_from_slice(rest);
