@@ -10,6 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 case "$target" in /*) ;; *) target=$root/$target ;; esac
 examples=${EXAMPLES_DIR:-$target/release/examples}
+case "$examples" in /*) ;; *) examples=$PWD/$examples ;; esac
 runner=$(basename "$(dirname "$0")")/$(basename "$0")
 
 die() { echo "$runner: $*" >&2; exit 1; }
