@@ -1,6 +1,8 @@
 //! How a connection comes to its end (RFC 6455 section 7).
 
-use super::{Receipt, Shutdown};
+use alloc::boxed::Box;
+
+use super::{Receipt, SentClose, Shutdown};
 use crate::close::{Cause, CloseFrame, Closed, Initiator};
 use crate::config::Timers;
 use crate::time::Instant;
@@ -9,8 +11,8 @@ use crate::version::Role;
 /// What is known about the end, from both halves.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
-    peer: Option<CloseFrame>,
-    sent: Option<(CloseFrame, Instant, bool)>,
+    peer: Option<Box<CloseFrame>>,
+    sent: Option<Box<SentClose>>,
     by: Option<Initiator>,
     cause: Option<Cause>,
     /// This side failed the connection: the peer's answer is not waited for, only its end of stream.
@@ -47,7 +49,7 @@ impl Ending {
     }
 
     pub(super) fn peer_closed(&mut self, frame: CloseFrame) {
-        self.peer = Some(frame);
+        self.peer = Some(Box::new(frame));
         self.by.get_or_insert(Initiator::Remote);
     }
 
@@ -104,7 +106,7 @@ impl Ending {
     }
 
     fn written(&self) -> bool {
-        self.sent.as_ref().is_some_and(|(_, _, written)| *written)
+        self.sent.as_ref().is_some_and(|sent| sent.written)
     }
 
     /// Whether everything that should pass has passed: the server closes TCP first, the client waits for it, and
@@ -120,8 +122,7 @@ impl Ending {
 
     /// When the closing handshake will have taken too long.
     pub(super) fn deadline(&self, timers: &Timers) -> Option<Instant> {
-        let (_, at, _) = self.sent.as_ref()?;
-        Some(at.saturating_add(timers.close?))
+        Some(self.sent.as_ref()?.at.saturating_add(timers.close?))
     }
 
     pub(super) fn shutdown(&self, role: Role) -> Option<Shutdown> {
@@ -140,8 +141,8 @@ impl Ending {
         }
         self.stage = Stage::Reported;
         Some(Closed {
-            received: self.peer.clone(),
-            sent: self.sent.take().filter(|(_, _, written)| *written).map(|(frame, _, _)| frame),
+            received: self.peer.as_deref().cloned(),
+            sent: self.sent.take().filter(|sent| sent.written).map(|sent| sent.frame),
             by: self.by.unwrap_or(Initiator::Local),
             cause: self.cause.unwrap_or(Cause::Aborted),
         })
@@ -152,15 +153,23 @@ impl Ending {
     }
 
     /// A Close was sent or received, or the connection failed.
+    #[inline]
     pub(super) fn is_closing(&self) -> bool {
         self.sent.is_some() || self.peer.is_some() || self.failed
+    }
+
+    /// Anything at all points to the end.
+    #[inline]
+    pub(super) fn is_begun(&self) -> bool {
+        self.eof || self.hard || self.stage != Stage::Running || self.is_closing()
     }
 
     pub(super) fn is_soft(&self) -> bool {
         !self.hard
     }
 
-    pub(super) fn peer(&self) -> Option<&CloseFrame> {
-        self.peer.as_ref()
+    /// The peer's Close arrived.
+    pub(super) fn has_peer(&self) -> bool {
+        self.peer.is_some()
     }
 }

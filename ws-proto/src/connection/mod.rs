@@ -31,6 +31,8 @@ pub use sender::Sender;
 pub use stats::{RoundTrip, Stats, Traffic};
 pub use writer::MessageWriter;
 
+use receiver::Poll;
+
 use crate::close::{Cause, CloseCode, CloseFrame};
 use crate::config::{Config, Delivery};
 use crate::entropy::BoxEntropy;
@@ -90,9 +92,9 @@ pub enum Shutdown {
 /// What the receiving half owes the peer: a small value that travels to the sending half.
 #[derive(Clone, Debug, Default)]
 pub struct Owed {
-    pub(crate) pong: Option<ControlPayload>,
+    pub(crate) pong: Option<Box<ControlPayload>>,
     pub(crate) ping: Option<u64>,
-    pub(crate) close: Option<CloseFrame>,
+    pub(crate) close: Option<Box<CloseFrame>>,
     pub(crate) ended: bool,
 }
 
@@ -106,9 +108,18 @@ impl Owed {
 /// What the sending half did: a small value that travels to the receiving half.
 #[derive(Clone, Debug)]
 pub struct Receipt {
-    /// Our Close, when it was queued, and whether it was written.
-    pub(crate) close: Option<(CloseFrame, Instant, bool)>,
+    pub(crate) close: Option<Box<SentClose>>,
     pub(crate) fault: Option<Cause>,
+}
+
+/// Our Close.
+#[derive(Clone, Debug)]
+pub(crate) struct SentClose {
+    pub(crate) frame: CloseFrame,
+    /// When it was queued.
+    pub(crate) at: Instant,
+    /// Whether the transport has taken all of it.
+    pub(crate) written: bool,
 }
 
 /// An open WebSocket connection without its transport.
@@ -183,13 +194,23 @@ impl Connection {
     #[inline]
     pub fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
         match self.rx.poll_fast(now, input) {
-            None => self.poll_any(now, input),
-            event => event,
+            Poll::Event(event) => return Some(event),
+            Poll::Nothing => {
+                self.tx.observe(now);
+                return None;
+            }
+            Poll::Undecided => {}
         }
+        if input.is_empty() && self.rx.is_quiet() && self.tx.is_quiet() {
+            self.rx.observe(now, self.tx.messages_sent());
+            self.tx.observe(now);
+            return None;
+        }
+        self.poll_any(now, input)
     }
 
     fn poll_any<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
-        let event = self.rx.poll(now, input);
+        let event = self.rx.poll_slow(now, input);
         self.rx.observe(now, self.tx.messages_sent());
         self.exchange(now);
         self.tx.observe(now);

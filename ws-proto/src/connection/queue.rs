@@ -5,6 +5,7 @@
 //! The order on the wire is: the segment that was begun, control frames, the latest pong, the other
 //! segments, and last the Close.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
@@ -28,14 +29,61 @@ pub(super) struct Queue {
     begun: usize,
     /// Unwritten bytes in all segments.
     pending: usize,
-    /// Control frames that were asked for or begun, encoded, first come first served.
-    control: Vec<u8>,
-    control_begun: usize,
+    /// Control frames; kept apart because there are hardly ever any.
+    controls: Option<Box<Controls>>,
+}
+
+#[derive(Debug, Default)]
+struct Controls {
+    /// Frames that were asked for or begun, encoded, first come first served.
+    frames: Vec<u8>,
+    frames_begun: usize,
     /// The pong that is owed, encoded: only the latest, replaced until its first byte is written.
     pong: Vec<u8>,
     /// Our Close, encoded; goes out when everything else has.
     close: Vec<u8>,
     close_begun: usize,
+}
+
+impl Controls {
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.pong.is_empty() && self.close.is_empty()
+    }
+
+    /// What goes out between two segments.
+    fn slices(&self) -> [&[u8]; 2] {
+        [self.frames.get(self.frames_begun..).unwrap_or_default(), &self.pong]
+    }
+
+    /// Takes up to `n` bytes off the frames and the pong; gives how many.
+    fn advance(&mut self, n: usize) -> usize {
+        let mut left = n;
+        while left > 0 && !(self.frames.is_empty() && self.pong.is_empty()) {
+            if self.frames.is_empty() {
+                // Its first byte goes out: from now on it can't be replaced.
+                mem::swap(&mut self.frames, &mut self.pong);
+            }
+            let step = left.min(self.frames.len() - self.frames_begun);
+            left -= step;
+            self.frames_begun += step;
+            if self.frames_begun == self.frames.len() {
+                self.frames.clear();
+                self.frames_begun = 0;
+            }
+        }
+        n - left
+    }
+
+    /// Takes up to `n` bytes off the Close; says whether it is all written.
+    fn advance_close(&mut self, n: usize) -> bool {
+        self.close_begun += n.min(self.close.len() - self.close_begun);
+        let written = !self.close.is_empty() && self.close_begun == self.close.len();
+        if written {
+            self.close.clear();
+            self.close_begun = 0;
+        }
+        written
+    }
 }
 
 #[derive(Debug)]
@@ -75,12 +123,12 @@ impl Queue {
     /// Whether nothing at all is left to write.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.pending == 0 && self.control.is_empty() && self.pong.is_empty() && self.close.is_empty()
+        self.pending == 0 && self.controls.as_ref().is_none_or(|c| c.is_empty())
     }
 
-    /// Whether control frames already wait for more bytes than a peer may make us hold.
+    /// Bytes of control frames that wait, the pong and the Close not counted.
     pub(super) fn control_pending(&self) -> usize {
-        self.control.len() - self.control_begun
+        self.controls.as_ref().map_or(0, |c| c.frames.len() - c.frames_begun)
     }
 
     /// The run to append one whole frame of `len` bytes to.
@@ -108,25 +156,30 @@ impl Queue {
         self.segments.push_back(Segment::Large { head, head_len: head_len as u8, payload });
     }
 
+    fn controls(&mut self) -> &mut Controls {
+        self.controls.get_or_insert_default()
+    }
+
     /// The buffer to append one whole control frame to.
     pub(super) fn control(&mut self) -> &mut Vec<u8> {
-        &mut self.control
+        &mut self.controls().frames
     }
 
     /// The buffer for the pong that is owed; what it held and was not begun is forgotten.
     pub(super) fn pong(&mut self) -> &mut Vec<u8> {
-        self.pong.clear();
-        &mut self.pong
+        let pong = &mut self.controls().pong;
+        pong.clear();
+        pong
     }
 
     /// Whether a pong waits that was not begun.
     pub(super) fn has_pong(&self) -> bool {
-        !self.pong.is_empty()
+        self.controls.as_ref().is_some_and(|c| !c.pong.is_empty())
     }
 
     /// The buffer for our Close; set once.
     pub(super) fn close(&mut self) -> &mut Vec<u8> {
-        &mut self.close
+        &mut self.controls().close
     }
 
     /// What to write next, in order.
@@ -142,12 +195,12 @@ impl Queue {
         } else {
             self.run.get(if run_is_first { self.begun } else { 0 }..).unwrap_or_default()
         };
-        let control = self.control.get(self.control_begun..).unwrap_or_default();
-        let close = self.close.get(self.close_begun..).unwrap_or_default();
+        let controls = self.controls.as_deref();
+        let close = controls.map_or(&[][..], |c| c.close.get(c.close_begun..).unwrap_or_default());
         first
             .into_iter()
             .flatten()
-            .chain([control, &self.pong[..]])
+            .chain(controls.into_iter().flat_map(Controls::slices))
             .chain(older)
             .chain([run, close])
             .filter(|slice| !slice.is_empty())
@@ -164,8 +217,7 @@ impl Queue {
     /// `n` bytes of [`Queue::slices`] were written. Says whether the last byte of the Close was among them.
     #[inline]
     pub(super) fn advance(&mut self, n: usize) -> bool {
-        let controls = !(self.control.is_empty() && self.pong.is_empty() && self.close.is_empty());
-        if !controls && self.segments.is_empty() && n == self.pending {
+        if self.controls.is_none() && self.segments.is_empty() && n == self.pending {
             self.finish_run();
             return false;
         }
@@ -176,29 +228,18 @@ impl Queue {
         if self.begun > 0 {
             n -= self.advance_first(n);
         }
-        while n > 0 && !(self.control.is_empty() && self.pong.is_empty()) {
-            if self.control.is_empty() {
-                // Its first byte goes out: from now on it can't be replaced.
-                mem::swap(&mut self.control, &mut self.pong);
-            }
-            let step = n.min(self.control.len() - self.control_begun);
-            n -= step;
-            self.control_begun += step;
-            if self.control_begun == self.control.len() {
-                self.control.clear();
-                self.control_begun = 0;
-            }
+        if let Some(controls) = &mut self.controls {
+            n -= controls.advance(n);
         }
         while n > 0 && self.pending > 0 {
             n -= self.advance_first(n);
         }
-        self.close_begun += n.min(self.close.len() - self.close_begun);
-        if !self.close.is_empty() && self.close_begun == self.close.len() {
-            self.close = Vec::new();
-            self.close_begun = 0;
-            return true;
+        let Some(controls) = &mut self.controls else { return false };
+        let closed = controls.advance_close(n);
+        if controls.is_empty() {
+            self.controls = None;
         }
-        false
+        closed
     }
 
     /// Takes up to `n` bytes off the first segment; gives how many.
@@ -228,7 +269,7 @@ impl Queue {
 
     /// The next bytes to write, given away; they count as written. Also whether they end with the Close.
     pub(super) fn take(&mut self) -> (Option<Bytes>, bool) {
-        let controls = !(self.control.is_empty() && self.pong.is_empty());
+        let controls = self.controls.as_deref().is_some_and(|c| c.slices() != [&[], &[]]);
         if self.pending > 0 && (self.begun > 0 || !controls) {
             return (Some(self.take_first()), false);
         }
@@ -268,12 +309,6 @@ impl Queue {
         if self.pending == 0 {
             self.run = Vec::new();
             self.segments = VecDeque::new();
-        }
-        if self.control.is_empty() {
-            self.control = Vec::new();
-        }
-        if self.pong.is_empty() {
-            self.pong = Vec::new();
         }
     }
 }

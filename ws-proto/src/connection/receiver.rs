@@ -33,8 +33,7 @@ use crate::wire::{mask, mask_is_ascii, rotate};
 /// sending half; what that did comes back through [`Receiver::note`].
 #[derive(Debug)]
 pub struct Receiver {
-    /// Between messages, nothing special going on: a whole frame may be taken at once.
-    fast: bool,
+    pace: Pace,
     masked: bool,
     role: Role,
     phase: Phase,
@@ -63,6 +62,17 @@ enum Phase {
     Deaf,
 }
 
+/// Which of the short cuts the next input may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Between messages, nothing special going on: a whole frame may be taken at once.
+    Frames,
+    /// Inside the payload of a message that is being put together.
+    Bulk,
+    /// None.
+    Steps,
+}
+
 /// A frame whose head was read.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
@@ -77,7 +87,7 @@ struct Frame {
 impl Receiver {
     pub(super) fn new(role: Role, config: Arc<Config>) -> Self {
         let mut receiver = Self {
-            fast: false,
+            pace: Pace::Steps,
             masked: role == Role::Server,
             role,
             phase: Phase::Open,
@@ -117,25 +127,36 @@ impl Receiver {
         self.assembly.delivery.unwrap_or(self.config.delivery)
     }
 
-    /// Decides whether the next frame may take the fast path.
+    /// Decides which short cut the next input may take.
     fn settle_pace(&mut self) {
-        self.fast = self.phase == Phase::Open
-            && self.frame.is_none()
-            && self.head_len == 0
-            && self.message.is_none()
-            && self.early.is_empty()
-            && self.delivery() == Delivery::Messages;
+        let plain = self.phase == Phase::Open && self.head_len == 0 && self.early.is_empty();
+        self.pace = match (self.frame, self.message) {
+            (None, None) if plain && self.delivery() == Delivery::Messages => Pace::Frames,
+            (Some(frame), Some(_))
+                if plain
+                    && !frame.opcode.is_control()
+                    && self.assembly.delivery_now == Some(Delivery::Messages)
+                    && frame.left < frame.len =>
+            {
+                Pace::Bulk
+            }
+            _ => Pace::Steps,
+        };
     }
 
     /// The next event, or `None` when all input is consumed and nothing more is to be said.
     ///
     /// Follow with [`Receiver::take_owed`]; `Closed` comes from [`Receiver::ended`].
     pub fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
-        if self.fast
-            && let Some(event) = self.poll_fast(now, input)
-        {
-            return Some(event);
+        match self.poll_fast(now, input) {
+            Poll::Event(event) => return Some(event),
+            Poll::Nothing => return None,
+            Poll::Undecided => {}
         }
+        self.poll_slow(now, input)
+    }
+
+    pub(super) fn poll_slow<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
         if !self.early.is_empty() {
             let event = self.poll_early(now);
             if event.is_some() {
@@ -145,12 +166,44 @@ impl Receiver {
         self.poll_input(now, input)
     }
 
+    /// The short cuts: whole messages, and the inside of long ones.
+    #[inline]
+    pub(super) fn poll_fast<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Poll<'i> {
+        match self.pace {
+            Pace::Frames => match self.whole_frame(now, input) {
+                Some(event) => Poll::Event(event),
+                None => Poll::Undecided,
+            },
+            Pace::Bulk => self.bulk(now, input),
+            Pace::Steps => Poll::Undecided,
+        }
+    }
+
+    /// Input that does not reach the end of its frame.
+    fn bulk<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Poll<'i> {
+        let (Some(frame), Some(kind)) = (&mut self.frame, self.message) else { return Poll::Undecided };
+        let len = input.len();
+        if len as u64 >= frame.left || len == 0 {
+            return Poll::Undecided;
+        }
+        let bytes = input.take_all();
+        self.life.heard(now);
+        self.life.message_progress(len);
+        self.stats.wire_bytes += len as u64;
+        frame.left -= len as u64;
+        let key = frame.key;
+        frame.key = key.map(|key| rotate(key, len));
+        let left = frame.left;
+        if let Err(error) = self.assembly.append(kind, key, bytes, left) {
+            self.fail(error);
+            return Poll::Undecided;
+        }
+        Poll::Nothing
+    }
+
     /// A whole data frame that is a whole message and breaks no rule; anything else is left alone.
     #[inline]
-    pub(super) fn poll_fast<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
-        if !self.fast {
-            return None;
-        }
+    fn whole_frame<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
         let bytes = input.as_slice();
         let (&[b0, b1], rest) = bytes.split_first_chunk::<2>()?;
         let text = match b0 {
@@ -376,7 +429,7 @@ impl Receiver {
             Opcode::Ping => {
                 self.stats.pings += 1;
                 if !self.config.manual_pong {
-                    self.owed.pong = Some(payload);
+                    self.owed.pong = Some(Box::new(payload));
                 }
                 Event::Ping(payload)
             }
@@ -395,7 +448,7 @@ impl Receiver {
             CloseCode::NO_STATUS => CloseFrame::EMPTY,
             code => CloseFrame::fixed(code, ""),
         };
-        self.owed.close = Some(answer);
+        self.owed.close = Some(Box::new(answer));
         self.owed.pong = None;
         self.ending.peer_closed(close.clone());
         self.go_deaf();
@@ -473,7 +526,7 @@ impl Receiver {
     }
 
     fn fail_with(&mut self, cause: Cause, close: CloseFrame) {
-        self.owed.close = Some(close);
+        self.owed.close = Some(Box::new(close));
         self.ending.failed(cause);
         self.go_deaf();
     }
@@ -511,6 +564,12 @@ impl Receiver {
     /// Takes what must be handed to [`Sender::settle`](super::Sender::settle).
     pub fn take_owed(&mut self) -> Option<Owed> {
         if self.owed.is_empty() { None } else { Some(mem::take(&mut self.owed)) }
+    }
+
+    /// Nothing is going on: with no input there is nothing to find out.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.pace != Pace::Steps && !self.owes() && !self.ending.is_begun()
     }
 
     #[inline]
@@ -581,7 +640,7 @@ impl Receiver {
     /// Begins an orderly end for a reason of our own.
     fn retire(&mut self, cause: Cause, reason: &'static str) {
         self.ending.first_cause(cause);
-        self.owed.close = Some(CloseFrame::fixed(CloseCode::GOING_AWAY, reason));
+        self.owed.close = Some(Box::new(CloseFrame::fixed(CloseCode::GOING_AWAY, reason)));
     }
 
     /// Tells the timers what time it is; the first call starts them.
@@ -603,7 +662,7 @@ impl Receiver {
     }
 
     pub(super) fn peer_has_closed(&self) -> bool {
-        self.ending.peer().is_some()
+        self.ending.has_peer()
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -621,6 +680,16 @@ impl Receiver {
             self.early = Vec::new();
         }
     }
+}
+
+/// What a short cut came to.
+pub(super) enum Poll<'i> {
+    /// Hand this out.
+    Event(Event<'i>),
+    /// All input is consumed, and nothing is to be said or owed.
+    Nothing,
+    /// No short cut here.
+    Undecided,
 }
 
 enum Progress<'i> {

@@ -12,7 +12,7 @@ use super::control::ControlPayload;
 use super::queue::Queue;
 use super::stats::{RoundTrip, Traffic};
 use super::writer::{MessageWriter, OpenMessage};
-use super::{Owed, Prepared, Receipt};
+use super::{Owed, Prepared, Receipt, SentClose};
 use crate::close::{Cause, CloseFrame};
 use crate::config::Config;
 use crate::entropy::{BoxEntropy, EntropyError, MaskKeys};
@@ -44,23 +44,22 @@ pub struct Sender {
     keys: MaskKeys,
     stats: Traffic,
     open: Option<OpenMessage>,
-    closing: Option<Box<Closing>>,
+    closing: Option<Box<SentClose>>,
     fault: Option<Cause>,
     ended: bool,
     /// Something happened that the receiving half must know.
     changed: bool,
     /// When output was first seen waiting since the last progress.
     stalled_since: Option<Instant>,
-    pings: VecDeque<(Box<ControlPayload>, Instant)>,
-    round_trip: Option<RoundTrip>,
+    pings: Option<Box<Pings>>,
     config: Arc<Config>,
 }
 
-#[derive(Debug)]
-struct Closing {
-    frame: CloseFrame,
-    at: Instant,
-    written: bool,
+/// Pings that wait for their pongs.
+#[derive(Debug, Default)]
+struct Pings {
+    sent: VecDeque<(ControlPayload, Instant)>,
+    round_trip: Option<RoundTrip>,
 }
 
 impl Sender {
@@ -78,8 +77,7 @@ impl Sender {
             ended: false,
             changed: false,
             stalled_since: None,
-            pings: VecDeque::new(),
-            round_trip: None,
+            pings: None,
             config,
         }
     }
@@ -281,10 +279,11 @@ impl Sender {
     }
 
     fn track(&mut self, now: Instant, payload: ControlPayload) {
-        if self.pings.len() == MAX_PINGS {
-            self.pings.pop_front();
+        let pings = self.pings.get_or_insert_default();
+        if pings.sent.len() == MAX_PINGS {
+            pings.sent.pop_front();
         }
-        self.pings.push_back((Box::new(payload), now));
+        pings.sent.push_back((payload, now));
     }
 
     /// Queues a pong: an answer given by hand, or one that nobody asked for (RFC 6455 section 5.5.3).
@@ -320,10 +319,11 @@ impl Sender {
 
     /// A pong arrived: the round-trip time, if it answers a ping of ours.
     pub fn pong_received(&mut self, now: Instant, payload: &[u8]) -> Option<Duration> {
-        let at = self.pings.iter().position(|(sent, _)| sent.as_slice() == payload)?;
-        let (_, sent_at) = self.pings.drain(..=at).next_back()?;
+        let pings = self.pings.as_mut()?;
+        let at = pings.sent.iter().position(|(sent, _)| sent.as_slice() == payload)?;
+        let (_, sent_at) = pings.sent.drain(..=at).next_back()?;
         let sample = now.duration_since(sent_at);
-        self.round_trip = Some(RoundTrip::update(self.round_trip, sample));
+        pings.round_trip = Some(RoundTrip::update(pings.round_trip, sample));
         Some(sample)
     }
 
@@ -351,7 +351,7 @@ impl Sender {
         let close = self.queue.close();
         let used = frame.encode(|code, reason| encode_control(close, Opcode::Close, mask, &[code, reason]));
         self.count_control(used);
-        self.closing = Some(Box::new(Closing { frame, at: now, written: false }));
+        self.closing = Some(Box::new(SentClose { frame, at: now, written: false }));
         self.open = None;
         self.accepting = false;
         self.changed = true;
@@ -387,7 +387,7 @@ impl Sender {
             let _ = self.ping(now, &counter.to_be_bytes());
         }
         if let Some(frame) = owed.close {
-            self.begin_close(now, frame);
+            self.begin_close(now, *frame);
         }
         if owed.ended {
             self.end();
@@ -400,9 +400,17 @@ impl Sender {
         self.accepting = false;
         self.open = None;
         self.queue.clear();
-        self.pings = VecDeque::new();
+        if let Some(pings) = &mut self.pings {
+            pings.sent = VecDeque::new();
+        }
         self.keys.release();
         self.stalled_since = None;
+    }
+
+    /// There is nothing that the receiving half must know.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.changed
     }
 
     /// What the receiving half must know; `None` if nothing happened since the last call.
@@ -410,7 +418,7 @@ impl Sender {
         if !mem::take(&mut self.changed) {
             return None;
         }
-        Some(Receipt { close: self.closing.as_ref().map(|c| (c.frame.clone(), c.at, c.written)), fault: self.fault })
+        Some(Receipt { close: self.closing.clone(), fault: self.fault })
     }
 
     /// Data messages queued so far; the receiving half looks at it to tell an idle connection.
@@ -504,7 +512,7 @@ impl Sender {
     }
 
     pub(super) fn stats(&self) -> (Traffic, Option<RoundTrip>) {
-        (self.stats, self.round_trip)
+        (self.stats, self.pings.as_ref().and_then(|pings| pings.round_trip))
     }
 
     /// Gives unused memory back; for connections that turn idle.
@@ -513,8 +521,10 @@ impl Sender {
         if self.role == Role::Client {
             self.keys.release();
         }
-        if self.pings.is_empty() {
-            self.pings = VecDeque::new();
+        if let Some(pings) = &mut self.pings
+            && pings.sent.is_empty()
+        {
+            pings.sent = VecDeque::new();
         }
     }
 
