@@ -262,6 +262,7 @@ impl Closed {
         match (&self.received, self.cause) {
             (Some(frame), _) => frame.code,
             (None, Cause::Protocol(error)) => error.close_code(),
+            (None, Cause::TooSlow) => CloseCode::POLICY,
             (None, _) => CloseCode::ABNORMAL,
         }
     }

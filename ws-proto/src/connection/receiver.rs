@@ -381,7 +381,6 @@ impl Receiver {
             if header.opcode == Opcode::Close {
                 CloseFrame::check(&[], header.len as usize)?;
             }
-            self.control = Some(Box::new(ControlPayload::EMPTY));
         } else {
             let kind = match header.opcode {
                 Opcode::Text => Some(Kind::Text),
@@ -416,15 +415,21 @@ impl Receiver {
         if let Some(key) = frame.key {
             mask(key, 0, bytes);
         }
-        let Some(payload) = self.control.as_mut() else { return Ok(Progress::Frame) };
-        payload.extend(bytes);
+        let whole = left == 0 && self.control.is_none();
+        let payload = if whole {
+            ControlPayload::new(bytes).unwrap_or(ControlPayload::EMPTY)
+        } else {
+            let so_far = self.control.get_or_insert_with(|| Box::new(ControlPayload::EMPTY));
+            so_far.extend(bytes);
+            **so_far
+        };
         if frame.opcode == Opcode::Close {
-            CloseFrame::check(payload, frame.len as usize)?;
+            CloseFrame::check(&payload, frame.len as usize)?;
         }
         if left > 0 {
             return Ok(Progress::Starved);
         }
-        let payload = self.control.take().map_or(ControlPayload::EMPTY, |payload| *payload);
+        self.control = None;
         Ok(Progress::Event(match frame.opcode {
             Opcode::Ping => {
                 self.stats.pings += 1;
