@@ -13,12 +13,12 @@ pub mod connection;
 mod dump;
 mod entropy;
 mod error;
+pub mod http;
 mod input;
 mod message;
 mod time;
 mod version;
 pub mod wire;
-// handshake helper: pub mod http; pub mod handshake;
 
 pub use close::{Cause, CloseCode, CloseFrame, Closed, Initiator, MAX_REASON};
 pub use config::{Config, Delivery, Leniency, Limits, Rate, Timers};
