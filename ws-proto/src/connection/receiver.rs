@@ -670,11 +670,15 @@ impl Receiver {
         self.ending.has_peer()
     }
 
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether the connection is over; [`Receiver::ended`] tells how.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         self.ending.is_over()
     }
 
-    pub(super) fn stats(&self) -> Traffic {
+    /// What arrived so far.
+    #[must_use]
+    pub fn stats(&self) -> Traffic {
         self.stats
     }
 

@@ -511,7 +511,9 @@ impl Sender {
         self.observe(now);
     }
 
-    pub(super) fn stats(&self) -> (Traffic, Option<RoundTrip>) {
+    /// What was queued so far, and the round-trip times measured.
+    #[must_use]
+    pub fn stats(&self) -> (Traffic, Option<RoundTrip>) {
         (self.stats, self.pings.as_ref().and_then(|pings| pings.round_trip))
     }
 
