@@ -2,17 +2,24 @@
 
 use std::hint::black_box;
 use std::io::{IoSlice, Read, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ws_proto::connection::{Connection, Event, Negotiated};
-use ws_proto::{Config, Input, Instant, NoEntropy, OsEntropy, Version};
+use ws_proto::{Accept, Config, Input, Instant, NoEntropy, OsEntropy, ServerConfig, ServerHandshake, Step, Version};
 
 use super::{Peer, Side};
 use crate::rows::Role;
 use crate::stream::MemStream;
 
-pub const PEER: Peer =
-    Peer { name: "ws-proto", side: Side::Ours, receive: Some(receive), send: Some(send), handshake: None, serve: None };
+pub const PEER: Peer = Peer {
+    name: "ws-proto",
+    side: Side::Ours,
+    receive: Some(receive),
+    send: Some(send),
+    handshake: Some(handshake),
+    serve: None,
+};
 
 const SCRATCH: usize = 128 * 1024;
 
@@ -66,5 +73,23 @@ fn send(mut stream: MemStream, role: Role, payload: &'static [u8], messages: u64
             let n = stream.write_vectored(&parts[..used]).expect("a sink");
             conn.advance(Instant::ZERO, n);
         }
+    }
+}
+
+fn handshake(request: &'static [u8], connections: u64) {
+    let config = Arc::new(ServerConfig::default());
+    let mut scratch = vec![0; SCRATCH];
+    for _ in 0..connections {
+        let mut stream = MemStream::once(request);
+        let mut handshake = ServerHandshake::new(Instant::ZERO, Arc::clone(&config));
+        let n = stream.read(&mut scratch).expect("a request");
+        let step = handshake.poll(Instant::ZERO, &mut Input::new(&mut scratch[..n]));
+        assert_eq!(step, Step::Request);
+        handshake.accept(Accept::new()).expect("a WebSocket request");
+        while handshake.wants_write() {
+            let n = handshake.outgoing().next().map(|bytes| stream.write(bytes).expect("a sink"));
+            handshake.advance(Instant::ZERO, n.unwrap_or(0));
+        }
+        black_box(handshake.into_connection(Box::new(NoEntropy)).expect("accepted"));
     }
 }
