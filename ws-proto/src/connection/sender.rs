@@ -339,6 +339,11 @@ impl Sender {
         Ok(())
     }
 
+    /// Like [`Sender::close`], with a Close that is known to be legal.
+    pub fn close_with(&mut self, now: Instant, frame: CloseFrame) {
+        self.begin_close(now, frame);
+    }
+
     /// Queues the Close, unless one was.
     pub(super) fn begin_close(&mut self, now: Instant, frame: CloseFrame) {
         if self.closing.is_some() || self.ended {

@@ -1,0 +1,11 @@
+//! What the tests and the fuzz targets of this repository share.
+//!
+//! [`transcript`] reads the scripts of `tests/vectors`, [`run`] plays them against anything that is a
+//! [`run::Subject`], and [`endpoint`] makes subjects of the core: of a whole connection and of its two halves.
+#![forbid(unsafe_code)]
+
+pub mod endpoint;
+pub mod entropy;
+pub mod hex;
+pub mod run;
+pub mod transcript;
