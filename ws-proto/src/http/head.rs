@@ -131,14 +131,9 @@ impl HeadReader {
         }
     }
 
-    /// Whether no byte has arrived.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// The bytes of the head, and how many header lines it has.
-    pub(crate) fn finish(self) -> (Vec<u8>, usize) {
-        (self.bytes, self.lines)
+    /// Gives away the bytes of the complete head, and tells how many header lines it has.
+    pub(crate) fn finish(&mut self) -> (Vec<u8>, usize) {
+        (core::mem::take(&mut self.bytes), self.lines)
     }
 
     fn too_large(&self) -> HeadError {

@@ -1,0 +1,40 @@
+//! What a handshake has to write.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+/// Bytes on their way out, and how many of them the transport has taken.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Outbox {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, written: 0 }
+    }
+
+    /// What is left to write.
+    pub(super) fn rest(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest().is_empty()
+    }
+
+    pub(super) fn advance(&mut self, n: usize) {
+        self.written = self.written.saturating_add(n).min(self.bytes.len());
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Gives the rest away.
+    pub(super) fn take(&mut self) -> Option<Bytes> {
+        let Self { bytes, written } = core::mem::take(self);
+        Some(Bytes::from(bytes).slice(written..)).filter(|rest| !rest.is_empty())
+    }
+}

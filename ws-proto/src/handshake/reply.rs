@@ -1,0 +1,209 @@
+//! What an application answers to a request.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::error::HandshakeError;
+use crate::http::HeaderError;
+use crate::http::fields::Lines;
+use crate::version::Versions;
+
+/// How to accept a request for a WebSocket.
+///
+/// ```
+/// use ws_proto::handshake::Accept;
+/// let accept = Accept::new().subprotocol("chat").header("Set-Cookie", "session=1; HttpOnly")?;
+/// assert!(Accept::new().header("X", "a\r\nInjected: b").is_err());
+/// # Ok::<(), ws_proto::http::HeaderError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accept {
+    pub(super) subprotocol: Choice,
+    pub(super) extra: Lines,
+}
+
+/// Which subprotocol to agree to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The one that the policy chose.
+    #[default]
+    Policy,
+    None,
+    Named(Box<str>),
+}
+
+impl Accept {
+    /// Accept as the configuration says: the subprotocol by `ServerConfig::subprotocols`, no further headers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Agree to this subprotocol. It must be one that the client offers, which
+    /// [`ServerHandshake::accept`](super::ServerHandshake::accept) checks.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
+        self.subprotocol = Choice::Named(name.into());
+        self
+    }
+
+    /// Agree to no subprotocol, whatever the configuration says.
+    #[must_use]
+    pub fn no_subprotocol(mut self) -> Self {
+        self.subprotocol = Choice::None;
+        self
+    }
+
+    /// Adds a header to the 101. A name may come again, as `Set-Cookie` does.
+    ///
+    /// # Errors
+    /// [`HeaderError`] for names that the handshake sets itself, and for what would break the head.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, HeaderError> {
+        self.extra.add(name, value, &["host"])?;
+        Ok(self)
+    }
+}
+
+/// An HTTP answer other than 101: a refusal, a page, a redirect.
+///
+/// `Connection: close` and `Content-Length` are added; after it the connection is closed.
+///
+/// ```
+/// use ws_proto::handshake::Reply;
+/// let reply = Reply::text(401, "who are you?\n").header("WWW-Authenticate", "Bearer")?;
+/// assert_eq!(reply.status(), 401);
+/// # Ok::<(), ws_proto::http::HeaderError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    status: u16,
+    extra: Lines,
+    body: Bytes,
+    /// Said besides `close`.
+    upgrade: bool,
+}
+
+impl Reply {
+    /// An answer without a body. `status` is 200 to 599; any other becomes 500.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        let status = if matches!(status, 200..=599) { status } else { 500 };
+        Self { status, extra: Lines::default(), body: Bytes::new(), upgrade: false }
+    }
+
+    /// An answer with a body of plain text.
+    #[must_use]
+    pub fn text(status: u16, body: &str) -> Self {
+        Self::fixed(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    /// Adds a header. A name may come again.
+    ///
+    /// # Errors
+    /// [`HeaderError`] for names that are set otherwise (`Content-Type` by [`Reply::body`]), and for what would
+    /// break the head.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, HeaderError> {
+        self.extra.add(name, value, &["host", "content-type"])?;
+        Ok(self)
+    }
+
+    /// Sets the body and its type, for example `text/html; charset=utf-8`. Call it once.
+    ///
+    /// # Errors
+    /// [`HeaderError::Value`] if the type would break the head.
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Result<Self, HeaderError> {
+        self.extra.add_own("Content-Type", content_type)?;
+        self.body = body.into();
+        Ok(self)
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    fn fixed(status: u16, content_type: &str, body: Bytes) -> Self {
+        let reply = Self::new(status);
+        // The type is one of ours.
+        reply.body(content_type, body).unwrap_or_else(|_| Self::new(status))
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        // Only with names and values from this file.
+        let _ = self.extra.add_own(name, value);
+        self
+    }
+
+    /// The answer to a fault; `None` if it gets none.
+    pub(super) fn for_error(error: HandshakeError, served: Versions) -> Option<Self> {
+        let status = error.status()?;
+        let reply = Self::text(status, &alloc::format!("{error}\n"));
+        Some(match error {
+            HandshakeError::Method => reply.with("Allow", "GET, HEAD"),
+            HandshakeError::Version => {
+                let list: Vec<_> = served.iter().map(|v| v.number().to_string()).collect();
+                let mut reply = reply.with("Upgrade", "websocket");
+                reply.upgrade = true;
+                // RFC 6455 section 4.4: the list tells the client what to try instead.
+                if list.is_empty() { reply } else { reply.with("Sec-WebSocket-Version", &list.join(", ")) }
+            }
+            _ => reply,
+        })
+    }
+
+    /// The bytes of the answer; `head_only` for a HEAD request.
+    pub(super) fn into_bytes(self, head_only: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160 + self.extra.as_str().len() + self.body.len());
+        let status = self.status.to_string();
+        let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+        put(&["HTTP/1.1 ", &status, " ", reason(self.status), "\r\n"]);
+        put(&["Connection: ", if self.upgrade { "close, Upgrade" } else { "close" }, "\r\n", self.extra.as_str()]);
+        // RFC 9110 section 8.6: these two have no body, and 204 no length.
+        let bodiless = matches!(self.status, 204 | 304);
+        if !bodiless {
+            put(&["Content-Length: ", &self.body.len().to_string(), "\r\n"]);
+        }
+        put(&["\r\n"]);
+        if !bodiless && !head_only {
+            out.extend_from_slice(&self.body);
+        }
+        out
+    }
+}
+
+/// The usual text for a status; empty for those without one here.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        410 => "Gone",
+        414 => "URI Too Long",
+        421 => "Misdirected Request",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}

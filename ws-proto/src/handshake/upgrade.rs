@@ -1,0 +1,172 @@
+//! What a request must be, whatever the version: RFC 9112, and RFC 6455 section 4.2.1 as far as all versions share it.
+
+use super::error::HandshakeError;
+use super::request::{Request, Upgrade, absolute_form};
+use super::rfc6455;
+use super::server::ServerConfig;
+use crate::http::syntax::{self, has_token};
+use crate::http::{Headers, Host, RequestHead, body};
+use crate::version::{Version, Versions};
+
+/// A header that should come once: its first value, and how often it came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Field<'h> {
+    pub(super) value: Option<&'h [u8]>,
+    pub(super) count: usize,
+}
+
+impl<'h> Field<'h> {
+    fn note(&mut self, value: &'h [u8]) {
+        self.value.get_or_insert(value);
+        self.count += 1;
+    }
+
+    fn text(&self) -> Option<&'h str> {
+        core::str::from_utf8(self.value?).ok()
+    }
+}
+
+/// The headers that decide, found in one pass over the lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fields<'h> {
+    pub(super) host: Field<'h>,
+    pub(super) origin: Field<'h>,
+    pub(super) old_origin: Field<'h>,
+    pub(super) upgrade: Field<'h>,
+    pub(super) says_websocket: bool,
+    pub(super) connection: Field<'h>,
+    pub(super) says_upgrade: bool,
+    pub(super) content_length: Field<'h>,
+    pub(super) transfer_encoding: Field<'h>,
+    pub(super) key: Field<'h>,
+    pub(super) old_key: Field<'h>,
+    pub(super) version: Field<'h>,
+    pub(super) protocol: Field<'h>,
+    pub(super) extensions: Field<'h>,
+    pub(super) accept: Field<'h>,
+}
+
+impl<'h> Fields<'h> {
+    pub(super) fn of(headers: &'h Headers) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers.raw() {
+            fields.sort(name, value);
+        }
+        fields
+    }
+
+    fn sort(&mut self, name: &[u8], value: &'h [u8]) {
+        // The length tells most names apart without comparing them.
+        let (known, field) = match name.len() {
+            4 => ("host", &mut self.host),
+            6 => ("origin", &mut self.origin),
+            7 => ("upgrade", &mut self.upgrade),
+            10 => ("connection", &mut self.connection),
+            14 => ("content-length", &mut self.content_length),
+            17 if name.first().is_some_and(|b| b | 0x20 == b't') => ("transfer-encoding", &mut self.transfer_encoding),
+            17 => ("sec-websocket-key", &mut self.key),
+            18 => ("sec-websocket-key1", &mut self.old_key),
+            20 if name.last().is_some_and(|b| b | 0x20 == b't') => ("sec-websocket-accept", &mut self.accept),
+            20 => ("sec-websocket-origin", &mut self.old_origin),
+            21 => ("sec-websocket-version", &mut self.version),
+            22 => ("sec-websocket-protocol", &mut self.protocol),
+            24 => ("sec-websocket-extensions", &mut self.extensions),
+            _ => return,
+        };
+        if name.eq_ignore_ascii_case(known.as_bytes()) {
+            field.note(value);
+            match known {
+                "upgrade" => self.says_websocket |= has_token(value, "websocket"),
+                "connection" => self.says_upgrade |= has_token(value, "upgrade"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the request means to open a WebSocket, even if a header for it is missing.
+    fn means_websocket(&self) -> bool {
+        self.says_websocket || self.key.count + self.old_key.count + self.version.count > 0
+    }
+}
+
+/// Judges a request: the same checks for every version, then those of the version.
+pub(super) fn examine(head: RequestHead, config: &ServerConfig) -> Result<Request, HandshakeError> {
+    let fields = Fields::of(&head.headers);
+    let upgrade = fields.means_websocket();
+    check_request(&head, &fields, upgrade)?;
+    let upgrade = if upgrade { Some(check_upgrade(&head, &fields, config)?) } else { None };
+    Ok(Request { head, upgrade })
+}
+
+/// What every request must obey.
+fn check_request(head: &RequestHead, fields: &Fields<'_>, upgrade: bool) -> Result<(), HandshakeError> {
+    match head.method() {
+        "GET" => {}
+        "HEAD" if !upgrade => {}
+        _ => return Err(HandshakeError::Method),
+    }
+    if upgrade && head.minor != 1 {
+        return Err(HandshakeError::HttpVersion);
+    }
+    check_host(head, fields)?;
+    // Nobody here reads a body, so its bytes would pass for frames or for another request.
+    let no_length = |v| body::content_length(v) == Some(0);
+    if fields.transfer_encoding.count > 0
+        || fields.content_length.count > 1
+        || !fields.content_length.value.is_none_or(no_length)
+    {
+        return Err(HandshakeError::RequestBody);
+    }
+    Ok(())
+}
+
+/// The host is named once, by the `Host` header; an absolute target must agree with it.
+fn check_host(head: &RequestHead, fields: &Fields<'_>) -> Result<(), HandshakeError> {
+    let host = match fields.host.count {
+        0 if head.minor == 0 => None,
+        1 => Some(fields.host.text().and_then(Host::parse).ok_or(HandshakeError::Host)?),
+        _ => return Err(HandshakeError::HostCount),
+    };
+    let target = head.target();
+    if target.starts_with('/') {
+        return Ok(());
+    }
+    match (absolute_form(target), host) {
+        (Some((authority, _)), Some(host)) if authority.eq_ignore_ascii_case(host.as_str()) => Ok(()),
+        _ => Err(HandshakeError::RequestTarget),
+    }
+}
+
+/// What every request for a WebSocket must obey.
+fn check_upgrade(head: &RequestHead, fields: &Fields<'_>, config: &ServerConfig) -> Result<Upgrade, HandshakeError> {
+    if !fields.says_websocket {
+        return Err(HandshakeError::Upgrade);
+    }
+    if !fields.says_upgrade {
+        return Err(HandshakeError::Connection);
+    }
+    for origin in [&fields.origin, &fields.old_origin] {
+        if origin.count > 1 || !origin.value.is_none_or(|v| v.iter().all(|b| matches!(b, 0x20..=0x7e))) {
+            return Err(HandshakeError::Origin);
+        }
+    }
+    match asked_version(fields, config.versions).ok_or(HandshakeError::Version)? {
+        Version::Rfc6455 => rfc6455::check_request(head, fields, config),
+    }
+}
+
+/// The version that the request asks for, if it is one of `served`.
+fn asked_version(fields: &Fields<'_>, served: Versions) -> Option<Version> {
+    let asked = fields.version.value.filter(|_| fields.version.count == 1).map(syntax::trim)?;
+    served.iter().find(|version| Some(version.number()) == number(asked))
+}
+
+/// A version number as it is written: no sign, no leading zero (RFC 6455 section 4.3).
+fn number(text: &[u8]) -> Option<u8> {
+    match text {
+        [b'1'..=b'9', ..] | [b'0'] if text.iter().all(u8::is_ascii_digit) => {
+            core::str::from_utf8(text).ok()?.parse().ok()
+        }
+        _ => None,
+    }
+}
