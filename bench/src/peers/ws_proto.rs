@@ -85,7 +85,7 @@ fn handshake(request: &'static [u8], connections: u64) {
         let n = stream.read(&mut scratch).expect("a request");
         let step = handshake.poll(Instant::ZERO, &mut Input::new(&mut scratch[..n]));
         assert_eq!(step, Step::Request);
-        handshake.accept(Accept::new()).expect("a WebSocket request");
+        handshake.accept(Instant::ZERO, Accept::new()).expect("a WebSocket request");
         while handshake.wants_write() {
             let n = handshake.outgoing().next().map(|bytes| stream.write(bytes).expect("a sink"));
             handshake.advance(Instant::ZERO, n.unwrap_or(0));
