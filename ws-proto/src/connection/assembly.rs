@@ -28,26 +28,28 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Makes room for `bytes`, and for more of the frame, but never for much more than has arrived.
-    fn reserve(&mut self, bytes: usize, left: u64) -> Result<(), ProtocolError> {
-        let need = self.buffer.len() + bytes;
-        if need > self.buffer.capacity() {
-            let ahead = usize::try_from(left).unwrap_or(usize::MAX).min(need.max(STEP));
-            let target = need.saturating_add(ahead) - self.buffer.len();
-            self.buffer.try_reserve_exact(target).map_err(|_| ProtocolError::OutOfMemory)?;
-        }
-        Ok(())
+    /// Makes room for `bytes`, and for more of the message, but never for much more than has arrived.
+    #[inline]
+    fn reserve(&mut self, bytes: usize, to_come: u64) -> Result<(), ProtocolError> {
+        if bytes > self.buffer.capacity() - self.buffer.len() { self.grow(bytes, to_come) } else { Ok(()) }
     }
 
-    /// Adds a piece of payload; `left` bytes of its frame are still to come.
+    #[cold]
+    fn grow(&mut self, bytes: usize, to_come: u64) -> Result<(), ProtocolError> {
+        let need = self.buffer.len() + bytes;
+        let ahead = usize::try_from(to_come).unwrap_or(usize::MAX).min(need.max(STEP));
+        self.buffer.try_reserve_exact(bytes.saturating_add(ahead)).map_err(|_| ProtocolError::OutOfMemory)
+    }
+
+    /// Adds a piece of payload; `to_come` bytes of the message are still to come, or more.
     pub(super) fn append(
         &mut self,
         kind: Kind,
         key: Option<[u8; 4]>,
         bytes: &[u8],
-        left: u64,
+        to_come: u64,
     ) -> Result<(), ProtocolError> {
-        self.reserve(bytes.len(), left)?;
+        self.reserve(bytes.len(), to_come)?;
         let start = self.buffer.len();
         let ascii = match key {
             Some(key) => extend_masked(&mut self.buffer, key, bytes),
@@ -56,7 +58,7 @@ impl Assembly {
                 false
             }
         };
-        if kind == Kind::Text && !(ascii && self.text == Utf8::new()) {
+        if kind == Kind::Text && !(ascii && self.text.is_complete()) {
             let added = self.buffer.get(start..).unwrap_or_default();
             self.text.push(added).map_err(|_| ProtocolError::InvalidUtf8)?;
         }

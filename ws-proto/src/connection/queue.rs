@@ -183,7 +183,15 @@ impl Queue {
     }
 
     /// What to write next, in order.
+    #[inline]
     pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let only_run = self.controls.is_none() && self.segments.is_empty();
+        let run = if only_run { self.run.get(self.begun..) } else { None };
+        let all = if only_run { None } else { Some(self.all_slices()) };
+        run.into_iter().chain(all.into_iter().flatten()).filter(|slice| !slice.is_empty())
+    }
+
+    fn all_slices(&self) -> impl Iterator<Item = &[u8]> {
         // A segment is begun only while no control frame is, and the other way round.
         let begun = self.begun > 0;
         let first = begun.then(|| self.first());
@@ -203,7 +211,6 @@ impl Queue {
             .chain(controls.into_iter().flat_map(Controls::slices))
             .chain(older)
             .chain([run, close])
-            .filter(|slice| !slice.is_empty())
     }
 
     /// The rest of the first segment.

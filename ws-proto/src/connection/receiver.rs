@@ -193,8 +193,8 @@ impl Receiver {
         frame.left -= len as u64;
         let key = frame.key;
         frame.key = key.map(|key| rotate(key, len));
-        let left = frame.left;
-        if let Err(error) = self.assembly.append(kind, key, bytes, left) {
+        let to_come = if frame.fin { frame.left } else { u64::MAX };
+        if let Err(error) = self.assembly.append(kind, key, bytes, to_come) {
             self.fail(error);
             return Poll::Undecided;
         }
@@ -476,7 +476,9 @@ impl Receiver {
             let payload = self.assembly.whole(kind, frame.key, bytes)?;
             return Ok(Progress::Event(self.message_done(kind, payload)));
         }
-        self.assembly.append(kind, frame.key, bytes, left)?;
+        // Nobody knows how many fragments follow; room for as much again keeps the work linear.
+        let to_come = if frame.fin { left } else { u64::MAX };
+        self.assembly.append(kind, frame.key, bytes, to_come)?;
         if last {
             let payload = self.assembly.finish(kind)?;
             return Ok(Progress::Event(self.message_done(kind, payload)));

@@ -170,12 +170,32 @@ impl Sender {
     #[inline]
     pub(super) fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<(), EntropyError> {
         let mask = self.next_mask()?;
-        let mut head = [0; MAX_HEAD];
-        let used = Header { fin, rsv: 0, opcode, mask, len: payload.len() as u64 }.encode(&mut head);
-        let len = used + payload.len();
+        let len = payload.len();
         self.stats.frames += 1;
-        self.stats.wire_bytes += len as u64;
-        let run = self.queue.run(len);
+        if len <= MAX_CONTROL {
+            // The usual case: everything about the head is known here.
+            let start = [if fin { 0x80 } else { 0 } | opcode as u8, len as u8];
+            match mask {
+                None => {
+                    let run = self.queue.run(2 + len);
+                    run.extend_from_slice(&start);
+                    run.extend_from_slice(payload);
+                    self.stats.wire_bytes += 2 + len as u64;
+                }
+                Some(key) => {
+                    let run = self.queue.run(6 + len);
+                    let [k0, k1, k2, k3] = key;
+                    run.extend_from_slice(&[start[0], start[1] | 0x80, k0, k1, k2, k3]);
+                    extend_masked(run, key, payload);
+                    self.stats.wire_bytes += 6 + len as u64;
+                }
+            }
+            return Ok(());
+        }
+        let mut head = [0; MAX_HEAD];
+        let used = Header { fin, rsv: 0, opcode, mask, len: len as u64 }.encode(&mut head);
+        self.stats.wire_bytes += (used + len) as u64;
+        let run = self.queue.run(used + len);
         run.extend_from_slice(head.get(..used).unwrap_or_default());
         match mask {
             None => run.extend_from_slice(payload),

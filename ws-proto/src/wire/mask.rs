@@ -45,6 +45,13 @@ const fn lane(key: [u8; 4]) -> u64 {
     word | word << 32
 }
 
+/// The key four times.
+#[inline]
+const fn wide_lane(key: [u8; 4]) -> u128 {
+    let lane = lane(key) as u128;
+    lane | lane << 64
+}
+
 /// The key as often as it fits.
 #[inline]
 fn spread<const N: usize>(key: [u8; 4]) -> [u8; N] {
@@ -95,13 +102,18 @@ fn wide(key: [u8; 4], payload: &mut [u8]) -> u8 {
 #[inline]
 fn narrow(key: [u8; 4], payload: &mut [u8]) -> u8 {
     let len = payload.len();
-    let word = u32::from_le_bytes(key);
     if len >= 32 {
-        return overlapping::<32>(key, payload);
+        return halves(key, payload);
     }
     if len >= 16 {
-        return overlapping::<16>(key, payload);
+        let wide = wide_lane(key);
+        let (Some(a), Some(b)) = (payload.first_chunk::<16>(), payload.last_chunk::<16>()) else { return 0 };
+        let a = u128::from_le_bytes(*a) ^ wide;
+        let b = u128::from_le_bytes(*b) ^ wide_lane(rotate(key, len));
+        put(payload, a.to_le_bytes(), b.to_le_bytes());
+        return high_bit_wide(a | b);
     }
+    let word = u32::from_le_bytes(key);
     if len >= 8 {
         let key = lane(key);
         let (Some(a), Some(b)) = (payload.first_chunk::<8>(), payload.last_chunk::<8>()) else { return 0 };
@@ -125,16 +137,34 @@ fn narrow(key: [u8; 4], payload: &mut [u8]) -> u8 {
     seen
 }
 
-/// `N <= len <= 2 * N`.
+/// `32 <= len <= 64`: four lanes, the last two counted from the end.
 #[inline]
-fn overlapping<const N: usize>(key: [u8; 4], payload: &mut [u8]) -> u8 {
+fn halves(key: [u8; 4], payload: &mut [u8]) -> u8 {
     let len = payload.len();
-    let (Some(&first), Some(&last)) = (payload.first_chunk::<N>(), payload.last_chunk::<N>()) else { return 0 };
-    let (mut first, mut last, mut seen) = (first, last, [0; N]);
-    block(&spread(key), &mut first, &mut seen);
-    block(&spread(rotate(key, len % N)), &mut last, &mut seen);
-    put(payload, first, last);
-    fold(&seen)
+    let (Some(&first), Some(&last)) = (payload.first_chunk::<32>(), payload.last_chunk::<32>()) else { return 0 };
+    let (front, back) = (wide_lane(key), wide_lane(rotate(key, len)));
+    let ([a, b], [c, d]) = (pair(&first), pair(&last));
+    let (a, b, c, d) = (a ^ front, b ^ front, c ^ back, d ^ back);
+    put_pair(payload.first_chunk_mut(), a, b);
+    put_pair(payload.last_chunk_mut(), c, d);
+    high_bit_wide(a | b | c | d)
+}
+
+#[inline]
+fn pair(bytes: &[u8; 32]) -> [u128; 2] {
+    let (lanes, _) = bytes.as_chunks::<16>();
+    match lanes {
+        [a, b] => [u128::from_le_bytes(*a), u128::from_le_bytes(*b)],
+        _ => [0, 0],
+    }
+}
+
+#[inline]
+fn put_pair(to: Option<&mut [u8; 32]>, a: u128, b: u128) {
+    if let Some((first, second)) = to.and_then(|to| to.split_first_chunk_mut::<16>()) {
+        *first = a.to_le_bytes();
+        second.copy_from_slice(&b.to_le_bytes());
+    }
 }
 
 #[inline]
@@ -153,23 +183,42 @@ const fn high_bit(word: u64) -> u8 {
     if word & 0x8080_8080_8080_8080 != 0 { 0x80 } else { 0 }
 }
 
+#[inline]
+const fn high_bit_wide(word: u128) -> u8 {
+    high_bit((word | word >> 64) as u64)
+}
+
 /// Appends `payload` XORed with `key` (already rotated), in one pass; says whether the result is ASCII.
 ///
 /// The caller has reserved the room; a vector without room grows all the same.
 #[inline]
 pub(crate) fn extend_masked(out: &mut Vec<u8>, key: [u8; 4], payload: &[u8]) -> bool {
     let (blocks, rest) = payload.as_chunks::<BLOCK>();
-    let wide_key = spread(key);
+    let seen = if blocks.is_empty() { 0 } else { extend_blocks(out, key, blocks) };
+    if rest.len() < 8 {
+        // Too little for a call to copy and another to mask.
+        let mut seen = seen;
+        for (byte, key) in rest.iter().zip(key.into_iter().cycle()) {
+            seen |= byte ^ key;
+            out.push(byte ^ key);
+        }
+        return seen < 0x80;
+    }
+    let start = out.len();
+    out.extend_from_slice(rest);
+    let tail = out.get_mut(start..).map_or(0, |tail| narrow(key, tail));
+    (seen | tail) < 0x80
+}
+
+fn extend_blocks(out: &mut Vec<u8>, key: [u8; 4], blocks: &[[u8; BLOCK]]) -> u8 {
+    let wide_key = spread::<BLOCK>(key);
     let mut seen = [0; BLOCK];
     for data in blocks {
         let mut data = *data;
         block(&wide_key, &mut data, &mut seen);
         out.extend_from_slice(&data);
     }
-    let start = out.len();
-    out.extend_from_slice(rest);
-    let tail = out.get_mut(start..).map_or(0, |tail| narrow(key, tail));
-    (fold(&seen) | tail) < 0x80
+    fold(&seen)
 }
 
 #[cfg(test)]

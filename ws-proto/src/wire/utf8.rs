@@ -61,12 +61,19 @@ impl Utf8 {
         Ok(())
     }
 
+    /// Whether the text so far ends between characters.
+    #[inline]
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.cut_len == 0
+    }
+
     /// The text ends here.
     ///
     /// # Errors
     /// If it ends inside a character.
     pub const fn finish(&self) -> Result<(), Utf8Error> {
-        if self.cut_len == 0 { Ok(()) } else { Err(Utf8Error) }
+        if self.is_complete() { Ok(()) } else { Err(Utf8Error) }
     }
 
     /// One byte of a character that was or will be cut.
