@@ -78,7 +78,8 @@ pub use entropy::OsEntropy;
 pub use entropy::{BoxEntropy, Entropy, EntropyError, NoEntropy};
 pub use error::{CloseError, ProtocolError, SendError};
 pub use handshake::{
-    Accept, ClientHandshake, ClientRequest, ClientStep, HandshakeError, Reply, Request, ServerConfig, ServerHandshake, Step,
+    Accept, ClientHandshake, ClientRequest, ClientStep, HandshakeError, Reply, Request, ServerConfig, ServerHandshake,
+    Step,
 };
 pub use http::{Response, Target};
 pub use input::Input;

@@ -4,6 +4,8 @@
 //! Everything else goes through [`Receiver::step`], one head or one piece of payload at a time, so
 //! that any split of the input gives the same events.
 
+mod shortcut;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,8 +26,9 @@ use crate::message::{Kind, Payload, Text};
 use crate::time::Instant;
 use crate::version::Role;
 use crate::wire::hybi::{Header, MAX_HEAD, MaskRule, Opcode, Rules};
-use crate::wire::utf8::is_utf8;
-use crate::wire::{mask, mask_is_ascii, rotate};
+use crate::wire::{mask, rotate};
+use shortcut::Pace;
+pub(super) use shortcut::Poll;
 
 /// The receiving half of a [`Connection`](super::Connection).
 ///
@@ -60,17 +63,6 @@ enum Phase {
     Open,
     /// The peer's Close arrived, or this side failed the connection: input is thrown away.
     Deaf,
-}
-
-/// Which of the short cuts the next input may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pace {
-    /// Between messages, nothing special going on: a whole frame may be taken at once.
-    Frames,
-    /// Inside the payload of a message that is being put together.
-    Bulk,
-    /// None.
-    Steps,
 }
 
 /// A frame whose head was read.
@@ -127,23 +119,6 @@ impl Receiver {
         self.assembly.delivery.unwrap_or(self.config.delivery)
     }
 
-    /// Decides which short cut the next input may take.
-    fn settle_pace(&mut self) {
-        let plain = self.phase == Phase::Open && self.head_len == 0 && self.early.is_empty();
-        self.pace = match (self.frame, self.message) {
-            (None, None) if plain && self.delivery() == Delivery::Messages => Pace::Frames,
-            (Some(frame), Some(_))
-                if plain
-                    && !frame.opcode.is_control()
-                    && self.assembly.delivery_now == Some(Delivery::Messages)
-                    && frame.left < frame.len =>
-            {
-                Pace::Bulk
-            }
-            _ => Pace::Steps,
-        };
-    }
-
     /// The next event, or `None` when all input is consumed and nothing more is to be said.
     ///
     /// Follow with [`Receiver::take_owed`]; `Closed` comes from [`Receiver::ended`].
@@ -164,101 +139,6 @@ impl Receiver {
             }
         }
         self.poll_input(now, input)
-    }
-
-    /// The short cuts: whole messages, and the inside of long ones.
-    #[inline]
-    pub(super) fn poll_fast<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Poll<'i> {
-        match self.pace {
-            Pace::Frames => match self.whole_frame(now, input) {
-                Some(event) => Poll::Event(event),
-                None => Poll::Undecided,
-            },
-            Pace::Bulk => self.bulk(now, input),
-            Pace::Steps => Poll::Undecided,
-        }
-    }
-
-    /// Input that does not reach the end of its frame.
-    fn bulk<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Poll<'i> {
-        let (Some(frame), Some(kind)) = (&mut self.frame, self.message) else { return Poll::Undecided };
-        let len = input.len();
-        if len as u64 >= frame.left || len == 0 {
-            return Poll::Undecided;
-        }
-        let bytes = input.take_all();
-        self.life.heard(now);
-        self.life.message_progress(len);
-        self.stats.wire_bytes += len as u64;
-        frame.left -= len as u64;
-        let key = frame.key;
-        frame.key = key.map(|key| rotate(key, len));
-        let to_come = if frame.fin { frame.left } else { u64::MAX };
-        if let Err(error) = self.assembly.append(kind, key, bytes, to_come) {
-            self.fail(error);
-            return Poll::Undecided;
-        }
-        Poll::Nothing
-    }
-
-    /// A whole data frame that is a whole message and breaks no rule; anything else is left alone.
-    #[inline]
-    fn whole_frame<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
-        let bytes = input.as_slice();
-        let (&[b0, b1], rest) = bytes.split_first_chunk::<2>()?;
-        let text = match b0 {
-            0x81 => true,
-            0x82 => false,
-            _ => return None,
-        };
-        if (b1 & 0x80 != 0) != self.masked {
-            return None;
-        }
-        let (len, head) = match b1 & 0x7f {
-            126 => {
-                let len = u64::from(u16::from_be_bytes(*rest.first_chunk()?));
-                if len < 126 {
-                    return None;
-                }
-                (len, 4)
-            }
-            127 => {
-                let len = u64::from_be_bytes(*rest.first_chunk()?);
-                if len <= 0xffff {
-                    return None;
-                }
-                (len, 10)
-            }
-            short => (u64::from(short), 2),
-        };
-        if len > self.frame_limit || len > self.message_limit {
-            return None;
-        }
-        let body = head + if self.masked { 4 } else { 0 };
-        if (bytes.len().checked_sub(body)? as u64) < len {
-            return None;
-        }
-        let frame = input.take(body + len as usize);
-        self.life.heard(now);
-        self.stats.frames += 1;
-        self.stats.wire_bytes += frame.len() as u64;
-        let (head, payload) = frame.split_at_mut_checked(body)?;
-        let ascii = match head.last_chunk::<4>() {
-            Some(key) if self.masked && text => mask_is_ascii(*key, 0, payload),
-            Some(key) if self.masked => {
-                mask(*key, 0, payload);
-                true
-            }
-            _ => !text || payload.is_ascii(),
-        };
-        if !ascii && !is_utf8(payload) {
-            self.fail(ProtocolError::InvalidUtf8);
-            return None;
-        }
-        self.stats.messages += 1;
-        self.stats.message_bytes += len;
-        let payload = Payload::lent(payload);
-        Some(if text { Event::Text(Text::checked(payload)) } else { Event::Binary(payload) })
     }
 
     /// What came with the handshake lies in our own memory, so its events must own their bytes.
@@ -691,16 +571,6 @@ impl Receiver {
             self.early = Vec::new();
         }
     }
-}
-
-/// What a short cut came to.
-pub(super) enum Poll<'i> {
-    /// Hand this out.
-    Event(Event<'i>),
-    /// All input is consumed, and nothing is to be said or owed.
-    Nothing,
-    /// No short cut here.
-    Undecided,
 }
 
 enum Progress<'i> {
