@@ -86,3 +86,10 @@ pub use input::Input;
 pub use message::{IntoMessage, Kind, Message, Payload, Text, Utf8Bytes};
 pub use time::Instant;
 pub use version::{Role, Version, Versions};
+
+/// The examples of the guides compile.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../docs/integrating.md")]
+    struct Integrating;
+}
