@@ -556,8 +556,10 @@ impl Sender {
     }
 
     /// Bytes that are to go out before any frame: the rest of the opening handshake.
+    ///
+    /// They stand at the front of the control frames, which go out before a run that is not begun.
     pub(super) fn preface(&mut self, bytes: &[u8]) {
-        self.queue.run(bytes.len()).extend_from_slice(bytes);
+        self.queue.control().extend_from_slice(bytes);
     }
 }
 
