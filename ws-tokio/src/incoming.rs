@@ -1,0 +1,454 @@
+//! The way in: reading, parsing, and all that must happen while a connection waits.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::connection::{Event, Receiver as Half, Shutdown};
+use ws_proto::{Cause, CloseCode, Closed, Input, Instant};
+
+use crate::clock::{Clock, Timer};
+use crate::control::{Control, Order};
+use crate::outgoing::{FLUSH_AT, Out};
+use crate::pool;
+
+/// Events after which a task lets others run, if its connection never made it wait.
+const BUDGET: u32 = 128;
+/// What a read counts against it.
+const FILL_COST: u32 = 8;
+/// Memory is released once a connection was quiet for this long.
+const QUIET: Duration = Duration::from_secs(1);
+/// After a failed write, how long to wait for what the peer sent before it went away.
+const AFTERMATH: Duration = Duration::from_secs(1);
+
+/// Access to the way out: directly, or through the lock of a split connection.
+pub(crate) trait Reach<T> {
+    /// Runs `f`; wake-ups of the context that it is given reach `cx`.
+    fn reach<R>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T>, &mut Context<'_>) -> R) -> R;
+
+    /// Others that wait for the connection must look again.
+    fn changed(&mut self) {}
+}
+
+impl<T> Reach<T> for Out<T> {
+    #[inline]
+    fn reach<R>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T>, &mut Context<'_>) -> R) -> R {
+        f(self, cx)
+    }
+}
+
+/// The receiving half, its input, and how the connection ended.
+#[derive(Debug)]
+pub(crate) struct In {
+    pub(crate) rx: Half,
+    pub(crate) timer: Timer,
+    clock: Clock,
+    /// When input last arrived.
+    now: Instant,
+    /// Holds `start..end` unparsed; `None` when everything was parsed.
+    buffer: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+    /// Events since the task last waited.
+    spent: u32,
+    eof: bool,
+    /// The peer's Close arrived, or this side failed the connection.
+    ending: bool,
+    fresh: bool,
+    /// Memory is to be released at this time unless something happens.
+    release_at: Option<Instant>,
+    pub(crate) closed: Option<Box<Closed>>,
+    pub(crate) error: Option<io::Error>,
+    /// The `Stream` implementation has ended.
+    pub(crate) told: bool,
+    pub(crate) control: Option<Arc<Control>>,
+}
+
+impl In {
+    pub(crate) fn new(mut rx: Half, clock: Clock) -> Self {
+        let now = clock.now();
+        rx.handle_timeout(now, 0);
+        Self {
+            rx,
+            timer: Timer::default(),
+            clock,
+            now,
+            buffer: None,
+            start: 0,
+            end: 0,
+            spent: 0,
+            eof: false,
+            ending: false,
+            fresh: true,
+            release_at: None,
+            closed: None,
+            error: None,
+            told: false,
+            control: None,
+        }
+    }
+
+    /// Whether input was received that is not parsed yet.
+    #[inline]
+    pub(crate) fn has_input(&self) -> bool {
+        self.buffer.is_some()
+    }
+
+    /// Parses up to the next event that `f` wants; `None` when all input is parsed.
+    #[inline]
+    fn parse<T, A, R, F>(&mut self, out: &mut A, cx: &mut Context<'_>, f: &mut F) -> Option<R>
+    where
+        A: Reach<T>,
+        F: FnMut(Event<'_>) -> Option<R>,
+    {
+        loop {
+            let unparsed = self.buffer.as_mut().and_then(|buffer| buffer.get_mut(self.start..self.end));
+            let mut input = Input::new(unparsed.unwrap_or_default());
+            let event = self.rx.poll(self.now, &mut input);
+            self.start = self.end - input.len();
+            let wanted = match event {
+                None => None,
+                Some(data @ (Event::Text(_) | Event::Binary(_) | Event::Chunk(_))) => {
+                    self.spent += 1;
+                    match f(data) {
+                        None => continue,
+                        wanted => wanted,
+                    }
+                }
+                Some(mut control) => {
+                    self.spent += 1;
+                    let owed = self.rx.take_owed();
+                    self.ending |= matches!(control, Event::Closing(_));
+                    let now = self.now;
+                    out.reach(cx, |out, _| {
+                        if let Some(owed) = owed {
+                            out.tx.settle(now, owed);
+                        }
+                        if let Event::Pong(pong) = &mut control {
+                            pong.round_trip = out.tx.pong_received(now, &pong.payload);
+                        }
+                    });
+                    match f(control) {
+                        None => continue,
+                        wanted => wanted,
+                    }
+                }
+            };
+            if self.start == self.end
+                && let Some(buffer) = self.buffer.take()
+            {
+                pool::give(buffer);
+            }
+            return wanted;
+        }
+    }
+
+    /// Reads once into an empty buffer.
+    fn poll_fill<T, A>(&mut self, out: &mut A, cx: &mut Context<'_>) -> Poll<()>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+        A: Reach<T>,
+    {
+        let mut buffer = pool::take();
+        let ending = self.ending;
+        let result = out.reach(cx, |out, cx| {
+            let result = out.poll_read(cx, &mut buffer);
+            if result.is_ready() {
+                out.used = true;
+                if out.tx.buffered() > FLUSH_AT || ending {
+                    // Errors show again when the connection waits.
+                    let _ = out.poll_drain(cx);
+                }
+            }
+            result
+        });
+        match result {
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.now = self.clock.now();
+                self.buffer = Some(buffer);
+                self.start = 0;
+                self.end = n;
+                return Poll::Ready(());
+            }
+            Poll::Ready(Ok(_)) => self.stream_ended(out, cx, None),
+            Poll::Ready(Err(error)) => self.stream_ended(out, cx, Some(error)),
+            Poll::Pending => {}
+        }
+        pool::give(buffer);
+        if self.eof { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn stream_ended<T, A: Reach<T>>(&mut self, out: &mut A, cx: &mut Context<'_>, error: Option<io::Error>) {
+        self.eof = true;
+        self.now = self.clock.now();
+        let broken = out.reach(cx, |out, _| out.broken_since().is_some());
+        // After the peer's Close it does not matter how the stream ends; many peers reset it.
+        if broken || (error.is_some() && !self.ending) {
+            self.rx.transport_failed(self.now);
+        } else {
+            self.rx.eof(self.now);
+        }
+        self.error = error;
+    }
+
+    /// Lets the two halves know of each other's doings. Says whether the connection is over.
+    fn exchange<T>(&mut self, out: &mut Out<T>) -> bool {
+        loop {
+            if let Some(owed) = self.rx.take_owed() {
+                out.tx.settle(self.now, owed);
+            }
+            let Some(receipt) = out.tx.receipt() else { return self.rx.is_over() };
+            self.rx.note(self.now, receipt);
+        }
+    }
+
+    /// What follows from all that was parsed: whether the connection is over.
+    fn conclude<T, A>(&mut self, out: &mut A, cx: &mut Context<'_>) -> bool
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+        A: Reach<T>,
+    {
+        out.reach(cx, |out, _| self.exchange(out));
+        if let Some(Event::Closed(closed)) = self.rx.ended(self.now) {
+            let politely = closed.cause != Cause::Aborted && closed.cause != Cause::Transport;
+            let error = out.reach(cx, |out, cx| {
+                self.finish(out, closed);
+                out.end(cx, politely)
+            });
+            if self.error.is_none() {
+                self.error = error;
+            }
+            out.changed();
+        }
+        self.closed.is_some()
+    }
+
+    fn finish<T>(&mut self, out: &mut Out<T>, closed: Closed) {
+        self.exchange(out);
+        self.closed = Some(Box::new(closed));
+        self.drop_input();
+        self.timer = Timer::default();
+        self.control = None;
+    }
+
+    fn drop_input(&mut self) {
+        self.start = self.end;
+        if let Some(buffer) = self.buffer.take() {
+            pool::give(buffer);
+        }
+    }
+
+    /// Ends the connection without a closing handshake.
+    pub(crate) fn abort<T>(&mut self, out: &mut Out<T>) {
+        if self.closed.is_none() {
+            self.rx.abort(self.now);
+            if let Some(Event::Closed(closed)) = self.rx.ended(self.now) {
+                self.finish(out, closed);
+            }
+            out.io = None;
+        }
+    }
+
+    /// Begins to close; gives whether the frame was taken.
+    pub(crate) fn going_away<T>(&mut self, out: &mut Out<T>) {
+        self.now = self.clock.now();
+        let _ = out.tx.close(self.now, CloseCode::GOING_AWAY, "going away");
+    }
+
+    /// The driver of a connection. Parses, reads, and before it waits: writes, shuts down, looks at the clock.
+    ///
+    /// Gives what `f` makes of the next event that it wants, `None` at the end of the connection.
+    #[inline]
+    pub(crate) fn poll_next<T, A, R, F>(&mut self, out: &mut A, cx: &mut Context<'_>, f: &mut F) -> Poll<Option<R>>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+        A: Reach<T>,
+        F: FnMut(Event<'_>) -> Option<R>,
+    {
+        if self.closed.is_some() {
+            return Poll::Ready(None);
+        }
+        loop {
+            if self.spent >= BUDGET {
+                return self.take_a_break(out, cx);
+            }
+            if let Some(wanted) = self.parse(out, cx, f) {
+                return Poll::Ready(Some(wanted));
+            }
+            if let Some(owed) = self.rx.take_owed() {
+                // Only a failure leaves something here.
+                self.ending = true;
+                out.reach(cx, |out, _| out.tx.settle(self.now, owed));
+            }
+            if (self.ending || self.eof || self.rx.is_over()) && self.conclude(out, cx) {
+                return Poll::Ready(None);
+            }
+            if self.rx.wants_read() && !self.eof && self.poll_fill(out, cx).is_ready() {
+                // A peer that sends nothing worth an event, without end, must not keep the task.
+                self.spent += FILL_COST;
+                continue;
+            }
+            if self.poll_wait(out, cx).is_pending() {
+                self.spent = 0;
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Lets other tasks run although there is input; what must not wait for a pause of the peer is done before.
+    #[cold]
+    fn take_a_break<T, A, R>(&mut self, out: &mut A, cx: &mut Context<'_>) -> Poll<Option<R>>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+        A: Reach<T>,
+    {
+        self.spent = 0;
+        self.now = self.clock.now();
+        out.reach(cx, |out, cx| {
+            self.handle_timeout(out);
+            let _ = out.poll_drain(cx);
+        });
+        if self.rx.is_over() && self.conclude(out, cx) {
+            return Poll::Ready(None);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Nothing can be read now. Ready if something has changed that makes another look worth while.
+    fn poll_wait<T, A>(&mut self, out: &mut A, cx: &mut Context<'_>) -> Poll<()>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+        A: Reach<T>,
+    {
+        if let Some(order) = self.control.as_ref().and_then(|control| control.poll(cx)) {
+            out.reach(cx, |out, _| match order {
+                Order::GoAway => self.going_away(out),
+                Order::Abort => self.rx.abort(self.now),
+            });
+        }
+        loop {
+            let deadline = out.reach(cx, |out, cx| self.poll_out(out, cx));
+            if self.rx.is_over() {
+                self.conclude(out, cx);
+                return Poll::Ready(());
+            }
+            if !self.timer.poll_due(cx, self.clock, deadline) {
+                return Poll::Pending;
+            }
+            self.now = self.clock.now();
+            out.reach(cx, |out, _| self.handle_timeout(out));
+        }
+    }
+
+    /// Writes what is queued, shuts down if it is time to; gives the next deadline.
+    fn poll_out<T>(&mut self, out: &mut Out<T>, cx: &mut Context<'_>) -> Option<Instant>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut deadline = None;
+        loop {
+            self.exchange(out);
+            let drained = out.poll_drain(cx);
+            self.exchange(out);
+            if out.io.is_none() && !self.rx.is_over() {
+                // The other half has let go of it.
+                self.rx.abort(self.now);
+            }
+            if self.rx.is_over() {
+                return None;
+            }
+            match drained {
+                Poll::Pending => {
+                    // Starts the clock for a transport that takes nothing.
+                    self.now = self.clock.now();
+                    out.tx.handle_timeout(self.now);
+                }
+                Poll::Ready(Err(_)) if self.eof => {
+                    self.rx.transport_failed(self.now);
+                    return None;
+                }
+                Poll::Ready(Err(_)) => deadline = out.broken_since().map(|since| since.saturating_add(AFTERMATH)),
+                Poll::Ready(Ok(())) if out.tx.wants_write() => continue,
+                Poll::Ready(Ok(())) => {
+                    if self.rx.wants_shutdown() == Some(Shutdown::Write) {
+                        let _ = out.poll_shutdown(cx);
+                    }
+                    self.plan_release(out);
+                }
+            }
+            let all = [deadline, self.rx.poll_timeout(), out.tx.poll_timeout()];
+            let next = all.into_iter().flatten().min();
+            // No timer is made for the sake of memory alone.
+            return next.map(|next| self.release_at.map_or(next, |at| at.min(next)));
+        }
+    }
+
+    /// The connection turns idle with nothing left to write: decides when to give memory back.
+    fn plan_release<T>(&mut self, out: &mut Out<T>) {
+        if !out.used {
+            return;
+        }
+        out.used = false;
+        if self.fresh || self.rx.poll_timeout().is_none() {
+            self.fresh = false;
+            self.release(out);
+        } else {
+            self.release_at = Some(self.now.saturating_add(QUIET));
+        }
+    }
+
+    fn release<T>(&mut self, out: &mut Out<T>) {
+        self.release_at = None;
+        self.rx.release_memory();
+        out.tx.release_memory();
+    }
+
+    fn handle_timeout<T>(&mut self, out: &mut Out<T>) {
+        if self.release_at.is_some_and(|at| self.now >= at) {
+            if out.used {
+                self.release_at = None;
+            } else {
+                self.release(out);
+            }
+        }
+        if out.broken_since().is_some_and(|since| self.now >= since.saturating_add(AFTERMATH)) {
+            self.rx.transport_failed(self.now);
+        }
+        self.rx.handle_timeout(self.now, out.tx.messages_sent());
+        out.tx.handle_timeout(self.now);
+        self.exchange(out);
+    }
+
+    /// Waits until nothing is queued, or `enough` is true. Only the timer of the writing side runs.
+    ///
+    /// Ready with false if nothing more can be written.
+    pub(crate) fn poll_flush<T>(
+        &mut self,
+        out: &mut Out<T>,
+        cx: &mut Context<'_>,
+        enough: fn(&Out<T>) -> bool,
+    ) -> Poll<bool>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        loop {
+            match out.poll_drain(cx) {
+                Poll::Ready(result) => return Poll::Ready(result.is_ok()),
+                Poll::Pending if enough(out) => return Poll::Ready(true),
+                Poll::Pending => {}
+            }
+            out.tx.handle_timeout(self.clock.now());
+            if !self.timer.poll_due(cx, self.clock, out.tx.poll_timeout()) {
+                return Poll::Pending;
+            }
+            self.now = self.clock.now();
+            out.tx.handle_timeout(self.now);
+            if self.exchange(out) {
+                return Poll::Ready(false);
+            }
+        }
+    }
+}

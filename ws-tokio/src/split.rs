@@ -1,0 +1,456 @@
+//! An open connection in two halves, for a task that receives and tasks that send.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::connection::{Event, Prepared, Sender as Half, Stats};
+use ws_proto::{CloseCode, CloseError, Closed, Delivery, IntoMessage, Message, Negotiated, Role, SendError};
+
+use crate::clock::Timer;
+use crate::error::Error;
+use crate::incoming::{In, Reach};
+use crate::net::NetStream;
+use crate::outgoing::{FLUSH_AT, Out};
+use crate::websocket::{Flush, Whole, message, queue, stats, written};
+
+/// Wakers kept at a time. When more tasks wait, all of them are woken and register again.
+const MAX_WAKERS: usize = 64;
+
+/// Wakes everyone who waits for the transport.
+///
+/// A transport keeps one waker for reading and one for writing, and only the latest (some, like TLS, write while they
+/// read). If each half gave it its own, one would take the place of the other, which then would sleep for ever. So
+/// the transport only ever sees this one.
+#[derive(Debug, Default)]
+struct Wakers(Mutex<Vec<Waker>>);
+
+impl Wakers {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if wakers.iter().any(|known| known.will_wake(waker)) {
+            return;
+        }
+        let crowd = if wakers.len() < MAX_WAKERS { Vec::new() } else { mem::take(&mut *wakers) };
+        wakers.push(waker.clone());
+        drop(wakers);
+        crowd.into_iter().for_each(Waker::wake);
+    }
+
+    fn wake_all(&self) {
+        let wakers = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_all();
+    }
+}
+
+/// What the halves share. The lock is held for single calls of the transport and of the core's sending half, never
+/// while waiting or parsing.
+struct Shared<T> {
+    out: Mutex<Out<T>>,
+    wakers: Arc<Wakers>,
+    /// `wakers`, as the transport sees it.
+    waker: Waker,
+    negotiated: Negotiated,
+    role: Role,
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Out<T>> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Reach<T> for Arc<Shared<T>> {
+    fn reach<R>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T>, &mut Context<'_>) -> R) -> R {
+        self.wakers.add(cx.waker());
+        f(&mut self.lock(), &mut Context::from_waker(&self.waker))
+    }
+
+    fn changed(&mut self) {
+        self.wakers.wake_all();
+    }
+}
+
+pub(crate) fn split<T>(whole: Whole<T>) -> (Receiver<T>, Sender<T>) {
+    let Whole { inn, out, negotiated, role } = whole;
+    let wakers = Arc::new(Wakers::default());
+    let waker = Waker::from(wakers.clone());
+    let shared = Arc::new(Shared { out: Mutex::new(out), wakers, waker, negotiated, role });
+    (Receiver { inn, shared: shared.clone() }, Sender { shared, sink_timer: Timer::default() })
+}
+
+/// The half of a [`WebSocket`](crate::WebSocket) that receives.
+///
+/// Timers, keepalive, answers to pings and the closing handshake run while it is awaited: keep it receiving until
+/// `None`, even if nothing interesting is expected. Dropping it ends the connection without a closing handshake, and
+/// senders then get [`Error::Closed`].
+pub struct Receiver<T = NetStream> {
+    pub(crate) inn: In,
+    shared: Arc<Shared<T>>,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
+    /// The next message, or `None` once the connection has ended; see [`WebSocket::recv`](crate::WebSocket::recv).
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: no message is lost when the future is dropped.
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// Like [`Receiver::recv`], for use in hand-written futures.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.inn.poll_next(&mut self.shared, cx, &mut message)
+    }
+
+    /// The next event of any kind; see [`WebSocket::recv_event`](crate::WebSocket::recv_event).
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: no event is lost when the future is dropped.
+    pub async fn recv_event(&mut self) -> Option<Event<'static>> {
+        self.recv_with(|event| Some(event.into_owned())).await
+    }
+
+    /// Hands events to `f` without copying them, until it returns `Some`; see
+    /// [`WebSocket::recv_with`](crate::WebSocket::recv_with).
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: an event is handed to `f` exactly once, and what `f` returns `Some` for is returned at once.
+    pub async fn recv_with<R>(&mut self, mut f: impl FnMut(Event<'_>) -> Option<R>) -> Option<R> {
+        poll_fn(|cx| self.inn.poll_next(&mut self.shared, cx, &mut f)).await
+    }
+}
+
+impl<T> Receiver<T> {
+    /// Ends the connection at once, without a closing handshake, and drops the transport.
+    pub fn abort(&mut self) {
+        self.inn.abort(&mut self.shared.lock());
+        self.shared.wakers.wake_all();
+    }
+
+    /// How the connection ended; `None` while it has not.
+    #[must_use]
+    pub fn closed(&self) -> Option<&Closed> {
+        self.inn.closed.as_deref()
+    }
+
+    /// What the transport reported, if it failed and ended the connection.
+    #[must_use]
+    pub fn io_error(&self) -> Option<&io::Error> {
+        self.inn.error.as_ref()
+    }
+
+    /// What passed so far, and round-trip times.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        stats(&self.inn, &self.shared.lock())
+    }
+
+    /// What the opening handshake agreed on.
+    #[must_use]
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.shared.negotiated
+    }
+
+    /// Which end this is.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.shared.role
+    }
+
+    /// Switches between whole messages and chunks; takes effect with the next message.
+    pub fn set_delivery(&mut self, delivery: Delivery) {
+        self.inn.rx.set_delivery(delivery);
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        // After a panic the peer is told why; the last owner of the transport does that.
+        if !std::thread::panicking() || self.inn.closed.is_some() {
+            self.abort();
+        }
+    }
+}
+
+/// The half of a [`WebSocket`](crate::WebSocket) that sends. Clones send on the same connection.
+///
+/// Messages of one task go out in order, and messages of several tasks never mix. When all senders are dropped the
+/// connection stays open until the [`Receiver`] ends it.
+pub struct Sender<T = NetStream> {
+    shared: Arc<Shared<T>>,
+    sink_timer: Timer,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
+    /// Sends a message: queues it and writes the queue to the transport.
+    ///
+    /// For many messages at a time, [`Sender::feed`] them and [`Sender::flush`] once. If more than `Limits::outgoing`
+    /// is queued, this first waits for the transport.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after a Close was sent or received or the connection broke; [`Error::MessageOpen`],
+    /// [`Error::Entropy`].
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: the message goes out whole or not at all. It is queued when the future is first polled, unless the
+    /// queue is full; after that, dropping the future only leaves the writing to somebody else.
+    pub async fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
+        let mut message = Some(message);
+        self.put(Flush::Lazy, |tx| queue(tx, &mut message)).await
+    }
+
+    /// Queues a message without writing it, unless more than 32 KiB are queued.
+    ///
+    /// It goes out with the next `flush` or `send` of any sender, or when the receiver waits anew.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    /// As [`Sender::send`].
+    pub async fn feed(&self, message: impl IntoMessage) -> Result<(), Error> {
+        let mut message = Some(message);
+        self.put(Flush::Never, |tx| queue(tx, &mut message)).await
+    }
+
+    /// Sends a message that was encoded once for many connections; otherwise like [`Sender::send`].
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    ///
+    /// # Cancel safety
+    /// As [`Sender::send`].
+    pub async fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
+        self.put(Flush::Lazy, |tx| tx.send_prepared(message)).await
+    }
+
+    /// Writes everything that is queued to the transport.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if the transport takes nothing more.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: what was not written yet is written by the next call of any half.
+    pub async fn flush(&self) -> Result<(), Error> {
+        let mut timer = Timer::default();
+        poll_fn(|cx| self.poll_flush(cx, &mut timer, |_| false)).await
+    }
+
+    /// Sends a ping of at most 125 bytes; the pong and its round-trip time come to the [`Receiver`].
+    ///
+    /// # Errors
+    /// [`Error::ControlTooLong`], [`Error::Closed`], [`Error::Entropy`].
+    ///
+    /// # Cancel safety
+    /// As [`Sender::send`].
+    pub async fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        let clock = self.shared.lock().clock;
+        self.put(Flush::Lazy, |tx| tx.ping(clock.now(), payload)).await
+    }
+
+    /// Sends a pong: one that nobody asked for, or an answer with `Config::manual_pong`.
+    ///
+    /// # Errors
+    /// As [`Sender::ping`].
+    ///
+    /// # Cancel safety
+    /// As [`Sender::send`].
+    pub async fn pong(&self, payload: &[u8]) -> Result<(), Error> {
+        self.put(Flush::Lazy, |tx| tx.pong(payload)).await
+    }
+
+    /// Begins to close the connection (RFC 6455 section 7.1.2) and writes what is queued, the Close last.
+    ///
+    /// The [`Receiver`] completes the closing handshake and learns how it ended. Does nothing if the connection is
+    /// closing already.
+    ///
+    /// # Errors
+    /// [`CloseError`] if the code may not be sent (section 7.4) or the reason has more than 123 bytes.
+    ///
+    /// # Cancel safety
+    /// Cancel-safe: closing has begun once the future was polled; the receiver sees to the rest.
+    pub async fn close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), CloseError> {
+        {
+            let mut out = self.shared.lock();
+            let now = out.clock.now();
+            out.tx.close(now, code, reason)?;
+        }
+        // The receiver must begin to watch the deadline.
+        self.shared.wakers.wake_all();
+        let _ = self.flush().await;
+        Ok(())
+    }
+
+    async fn put<E>(
+        &self,
+        flush: Flush,
+        mut queue: impl FnMut(&mut Half) -> Result<(), SendError<E>>,
+    ) -> Result<(), Error> {
+        let mut queued = false;
+        let mut timer = Timer::default();
+        poll_fn(|cx| {
+            while !queued {
+                let mut out = self.shared.lock();
+                if out.broken_since().is_some() {
+                    return Poll::Ready(Err(Error::Closed));
+                }
+                let result = queue(&mut out.tx);
+                out.used = true;
+                let small = out.tx.buffered() <= FLUSH_AT;
+                drop(out);
+                match result {
+                    Ok(()) => queued = true,
+                    Err(SendError::Full(_)) => {
+                        let room = |out: &Out<T>| out.tx.can_send() || out.tx.is_closing();
+                        ready!(self.poll_flush(cx, &mut timer, room))?;
+                        continue;
+                    }
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+                if small && matches!(flush, Flush::Never) {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            self.poll_flush(cx, &mut timer, |_| false)
+        })
+        .await
+    }
+
+    fn poll_flush(
+        &self,
+        cx: &mut Context<'_>,
+        timer: &mut Timer,
+        enough: impl Fn(&Out<T>) -> bool,
+    ) -> Poll<Result<(), Error>> {
+        self.shared.wakers.add(cx.waker());
+        let mut out = self.shared.lock();
+        loop {
+            let was_broken = out.broken_since().is_some();
+            let closing = out.tx.is_closing() && out.tx.wants_write();
+            let drained = out.poll_drain(&mut Context::from_waker(&self.shared.waker));
+            // The receiver must hear of a Close that was written, and of a failure.
+            let news = (closing && !out.tx.wants_write()) || out.broken_since().is_some() != was_broken;
+            if news {
+                self.shared.wakers.wake_all();
+                self.shared.wakers.add(cx.waker());
+            }
+            match drained {
+                Poll::Ready(result) => return Poll::Ready(written(result.is_ok())),
+                Poll::Pending if enough(&out) => return Poll::Ready(Ok(())),
+                Poll::Pending => {}
+            }
+            let now = out.clock.now();
+            out.tx.handle_timeout(now);
+            if !timer.poll_due(cx, out.clock, out.tx.poll_timeout()) {
+                return Poll::Pending;
+            }
+            let now = out.clock.now();
+            if out.tx.poll_timeout().is_some_and(|at| now >= at) {
+                out.tx.handle_timeout(now);
+                self.shared.wakers.wake_all();
+                return Poll::Ready(Err(Error::Closed));
+            }
+        }
+    }
+
+    /// For `Sink`: waits until a message can be queued.
+    pub(crate) fn poll_sink(&mut self, cx: &mut Context<'_>, all: bool) -> Poll<Result<(), Error>> {
+        let mut timer = mem::take(&mut self.sink_timer);
+        let result = {
+            let out = self.shared.lock();
+            if !all && out.tx.buffered() <= FLUSH_AT { Some(written(out.broken_since().is_none())) } else { None }
+        };
+        let result = match result {
+            Some(result) => Poll::Ready(result),
+            None => self.poll_flush(cx, &mut timer, |out| !all && (out.tx.can_send() || out.tx.is_closing())),
+        };
+        self.sink_timer = timer;
+        result
+    }
+}
+
+impl<T> Sender<T> {
+    /// Queues a message without waiting; it goes out with the next `flush` or `send` of any sender, or when the
+    /// receiver waits anew.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] with the message if more than `Limits::outgoing` is queued, and the other kinds of
+    /// [`SendError`].
+    pub fn try_send<M: IntoMessage>(&self, message: M) -> Result<(), SendError<M>> {
+        let mut out = self.shared.lock();
+        out.used = true;
+        out.tx.send(message)
+    }
+
+    /// Queues a Close without waiting; the [`Receiver`] does the rest.
+    ///
+    /// # Errors
+    /// As [`Sender::close`].
+    pub fn start_close(&self, code: impl Into<CloseCode>, reason: &str) -> Result<(), CloseError> {
+        {
+            let mut out = self.shared.lock();
+            let now = out.clock.now();
+            out.tx.close(now, code, reason)?;
+        }
+        self.shared.wakers.wake_all();
+        Ok(())
+    }
+
+    /// Ends the connection at once, without a closing handshake, and drops the transport.
+    pub fn abort(&self) {
+        self.shared.lock().io = None;
+        self.shared.wakers.wake_all();
+    }
+
+    /// Whether nothing more can be sent: a Close was sent or received, or the connection has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let out = self.shared.lock();
+        out.io.is_none() || out.broken_since().is_some() || out.tx.is_closing()
+    }
+
+    /// Bytes of messages that are queued and not written.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.shared.lock().tx.buffered()
+    }
+
+    /// What the opening handshake agreed on.
+    #[must_use]
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.shared.negotiated
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), sink_timer: Timer::default() }
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("closed", &self.inn.closed).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}

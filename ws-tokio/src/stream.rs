@@ -1,0 +1,112 @@
+//! `Stream` and `Sink`, for the combinators of the `futures` crates.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use futures_sink::Sink;
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_proto::{CloseCode, Message, SendError};
+
+use crate::error::Error;
+use crate::incoming::In;
+use crate::split::{Receiver, Sender};
+use crate::websocket::WebSocket;
+
+/// At the end: one error, unless the connection ended by a closing handshake.
+fn end(inn: &mut In) -> Option<Result<Message, Error>> {
+    if inn.told {
+        return None;
+    }
+    inn.told = true;
+    let closed = inn.closed.as_ref()?;
+    (!closed.is_clean()).then(|| Err(Error::Ended(closed.clone())))
+}
+
+/// Whole messages. At the end comes one [`Error::Ended`], unless the connection was closed by a closing handshake.
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<T> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match ready!(self.poll_recv(cx)) {
+            Some(message) => Poll::Ready(Some(Ok(message))),
+            None => Poll::Ready(end(self.incoming())),
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<T> {
+    fn is_terminated(&self) -> bool {
+        self.is_told()
+    }
+}
+
+/// Whole messages. At the end comes one [`Error::Ended`], unless the connection was closed by a closing handshake.
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<T> {
+    type Item = Result<Message, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match ready!(self.poll_recv(cx)) {
+            Some(message) => Poll::Ready(Some(Ok(message))),
+            None => Poll::Ready(end(&mut self.inn)),
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> FusedStream for Receiver<T> {
+    fn is_terminated(&self) -> bool {
+        self.inn.told
+    }
+}
+
+fn sent(result: Result<(), SendError<Message>>) -> Result<(), Error> {
+    result.map_err(|error| match error {
+        SendError::Full(_) => Error::Full,
+        error => error.into(),
+    })
+}
+
+/// `poll_close` sends a Close with 1000; the stream then tells when the connection has ended.
+impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<T> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_room(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        sent(self.try_send(message))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_written(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let _ = self.start_close(CloseCode::NORMAL, "");
+        self.poll_written(cx)
+    }
+}
+
+/// `poll_close` sends a Close with 1000; the receiver then tells when the connection has ended.
+impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for Sender<T> {
+    type Error = Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_sink(cx, false)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
+        sent(self.try_send(message))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_sink(cx, true)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let _ = self.start_close(CloseCode::NORMAL, "");
+        self.poll_sink(cx, true)
+    }
+}
