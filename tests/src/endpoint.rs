@@ -234,6 +234,8 @@ pub struct Driven<E> {
     pub end: E,
     /// The virtual time.
     pub now: Instant,
+    /// How often it was polled.
+    pub polls: u64,
     seen: Vec<Seen>,
 }
 
@@ -241,15 +243,18 @@ impl<E: Endpoint> Driven<E> {
     /// Starts the clock one second after its origin.
     #[must_use]
     pub fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
-        let mut driven = Self { end: E::new(role, config, entropy), now: Instant::from_secs(1), seen: Vec::new() };
+        let mut driven =
+            Self { end: E::new(role, config, entropy), now: Instant::from_secs(1), polls: 0, seen: Vec::new() };
         driven.poll(&mut []);
         driven
     }
 
     /// Polls until there is nothing more to say.
-    fn poll(&mut self, bytes: &mut [u8]) {
+    pub fn poll(&mut self, bytes: &mut [u8]) {
         let mut input = Input::new(bytes);
+        self.polls += 1;
         while let Some(event) = self.end.poll(self.now, &mut input) {
+            self.polls += 1;
             self.seen.push(seen(&event));
         }
         assert!(input.is_empty(), "bytes were left behind");

@@ -7,5 +7,7 @@
 pub mod endpoint;
 pub mod entropy;
 pub mod hex;
+pub mod pair;
 pub mod run;
 pub mod transcript;
+pub mod wire;

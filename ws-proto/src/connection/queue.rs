@@ -145,7 +145,10 @@ impl Queue {
     #[cold]
     fn seal(&mut self) {
         if !self.run.is_empty() {
-            self.segments.push_back(Segment::Run(mem::take(&mut self.run)));
+            let mut run = mem::take(&mut self.run);
+            // Room that growing left behind would count against the limit of what waits, and never be used.
+            run.shrink_to_fit();
+            self.segments.push_back(Segment::Run(run));
         }
     }
 
