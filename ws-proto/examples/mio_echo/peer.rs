@@ -154,8 +154,19 @@ impl Peer {
         {
             self.decide(now);
         }
-        if let Machine::Open(connection) = &mut self.machine {
-            echo(connection, now, &mut input);
+        while let Machine::Open(connection) = &mut self.machine
+            && let Some(event) = connection.poll(now, &mut input)
+        {
+            match event {
+                // What this server is for. A message that comes when the connection is closing can't be sent back;
+                // no other error is possible without a limit on the queue.
+                Event::Text(text) => _ = connection.send(text),
+                Event::Binary(data) => _ = connection.send(data),
+                // The machine answers by itself, but only the latest ping (RFC 6455 section 5.5.3), so that pings can't
+                // fill the queue. Written before the next one is looked at, each gets its answer.
+                Event::Ping(_) => _ = self.write(now),
+                _ => {}
+            }
         }
     }
 
@@ -219,19 +230,6 @@ impl Peer {
     fn release_memory(&mut self) {
         if let Machine::Open(connection) = &mut self.machine {
             connection.release_memory();
-        }
-    }
-}
-
-/// What this server is for: every message goes back.
-fn echo(connection: &mut Connection, now: Instant, input: &mut Input<'_>) {
-    while let Some(event) = connection.poll(now, input) {
-        // Pings and Closes are answered by the machine. A message that comes when the connection is
-        // closing can't be sent back; no other error is possible without a limit on the queue.
-        match event {
-            Event::Text(text) => _ = connection.send(text),
-            Event::Binary(data) => _ = connection.send(data),
-            _ => {}
         }
     }
 }
