@@ -51,9 +51,9 @@ fn warm(peer: &Peer) -> io::Result<(Server, u64)> {
     Ok((server, before))
 }
 
-/// The server's memory once it has seen to everything.
+/// The server's memory once it has seen to everything; a library may wait a little before it gives buffers back.
 fn settled(server: &Server) -> io::Result<u64> {
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_secs(3));
     server.resident()
 }
 

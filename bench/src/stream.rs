@@ -135,7 +135,7 @@ impl AsyncWrite for MemStream {
     }
 }
 
-/// Polls a future that needs no reactor to its end.
+/// Polls a future that needs no reactor to its end. One that lets others run is polled again at once.
 ///
 /// # Panics
 ///
@@ -143,7 +143,7 @@ impl AsyncWrite for MemStream {
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
-    for _ in 0..1000 {
+    for _ in 0..u32::MAX {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }

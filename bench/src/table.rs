@@ -15,58 +15,64 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Prints the table with two more columns for each library of ours: its value over the best
-    /// peer's, and over the reference's (the mean of nothing is left out).
+    /// Prints the values; then, if there are values of ours and something to hold them against, each of ours over the
+    /// best peer's and over the references'.
     pub fn print(&self) {
-        let ours = self.indices(Side::Ours);
-        let peers = self.indices(Side::Peer);
-        let references = self.indices(Side::Reference);
-        let used: Vec<usize> =
-            (0..self.peers.len()).filter(|&i| self.rows.iter().any(|(_, values)| values[i].is_some())).collect();
+        let measured = |i: &usize| self.rows.iter().any(|(_, values)| values[*i].is_some());
+        let used: Vec<usize> = (0..self.peers.len()).filter(measured).collect();
         if used.is_empty() {
             return;
         }
-        let mut heads = vec!["row".to_owned()];
-        heads.extend(used.iter().map(|&i| self.peers[i].name.to_owned()));
-        for &i in ours.iter().filter(|i| used.contains(i)) {
-            heads.push(format!("{}/best peer", self.peers[i].name));
-            for &r in references.iter().filter(|r| used.contains(r)) {
-                heads.push(format!("{}/{}", self.peers[i].name, self.peers[r].name));
-            }
+        println!("\n## {}\n", self.title);
+        let heads = used.iter().map(|&i| self.peers[i].name.to_owned());
+        let mut lines = vec![["row".to_owned()].into_iter().chain(heads).collect()];
+        for (name, values) in &self.rows {
+            let cells = used.iter().map(|&i| self.value(values[i]));
+            lines.push([name.clone()].into_iter().chain(cells).collect());
         }
-        if !ours.iter().any(|i| used.contains(i)) {
-            heads.extend(
-                references.iter().filter(|r| used.contains(r)).map(|&r| format!("best peer/{}", self.peers[r].name)),
-            );
+        print_aligned(&lines);
+        let ratios = self.ratios(&used);
+        if ratios[0].len() > 1 {
+            println!();
+            print_aligned(&ratios);
+        }
+    }
+
+    /// The lines of the table of ratios.
+    fn ratios(&self, used: &[usize]) -> Vec<Vec<String>> {
+        let of = |side| used.iter().copied().filter(move |&i| self.peers[i].side == side);
+        // Without ours among the libraries, the best peer is what is held against the references.
+        let mut left: Vec<Option<usize>> = of(Side::Ours).map(Some).collect();
+        let peers = of(Side::Peer).next().is_some();
+        if left.is_empty() && peers {
+            left.push(None);
+        }
+        let mut heads = vec!["over".to_owned()];
+        for &left in &left {
+            let name = left.map_or("best peer", |i| self.peers[i].name);
+            if left.is_some() && peers {
+                heads.push(format!("{name} / best peer"));
+            }
+            heads.extend(of(Side::Reference).map(|r| format!("{name} / {}", self.peers[r].name)));
         }
         let mut lines = vec![heads];
         for (name, values) in &self.rows {
-            let best = self.best(peers.iter().filter_map(|&i| values[i]));
+            let best = self.best(of(Side::Peer).filter_map(|i| values[i]));
             let mut line = vec![name.clone()];
-            line.extend(used.iter().map(|&i| self.value(values[i])));
-            for &i in ours.iter().filter(|i| used.contains(i)) {
-                line.push(ratio(values[i], best));
-                for &r in references.iter().filter(|r| used.contains(r)) {
-                    line.push(ratio(values[i], values[r]));
+            for &left in &left {
+                let value = left.map_or(best, |i| values[i]);
+                if left.is_some() && peers {
+                    line.push(ratio(value, best));
                 }
-            }
-            if !ours.iter().any(|i| used.contains(i)) {
-                let references = references.iter().filter(|r| used.contains(r));
-                line.extend(references.map(|&r| ratio(best, values[r])));
+                line.extend(of(Side::Reference).map(|r| ratio(value, values[r])));
             }
             lines.push(line);
         }
-        println!("\n## {}\n", self.title);
-        print_aligned(&lines);
+        lines
     }
 
     fn best(&self, values: impl Iterator<Item = f64>) -> Option<f64> {
         if self.most_is_best { values.max_by(f64::total_cmp) } else { values.min_by(f64::total_cmp) }
-    }
-
-    fn indices(&self, side: Side) -> Vec<usize> {
-        let all = self.peers.iter().enumerate();
-        all.filter(|(_, peer)| peer.side == side).map(|(i, _)| i).collect()
     }
 
     fn value(&self, value: Option<f64>) -> String {

@@ -9,6 +9,7 @@ mod tokio_tungstenite;
 mod tokio_websockets;
 mod tungstenite;
 mod ws_proto;
+mod ws_tokio;
 mod wtx;
 mod yawc;
 
@@ -53,6 +54,8 @@ pub struct Peer {
 /// All libraries, in the order of the tables' columns.
 pub const ALL: &[Peer] = &[
     ws_proto::PEER,
+    ws_tokio::PEER,
+    ws_tokio::LENT,
     tungstenite::PEER,
     tokio_tungstenite::PEER,
     fastwebsockets::PEER,

@@ -1,0 +1,124 @@
+//! This library's tokio adapter, with owned messages.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use ws_proto::{Accept, Input, Instant, NoEntropy, ServerConfig, ServerHandshake, Step, Version};
+use ws_tokio::{Config, Event, Negotiated, Role as OurRole, WebSocket};
+
+use super::{Peer, Side, accept_each};
+use crate::rows::Role;
+use crate::stream::{MemStream, block_on};
+
+pub const PEER: Peer = Peer {
+    name: "ws-tokio",
+    side: Side::Ours,
+    receive: Some(receive),
+    send: Some(send),
+    handshake: Some(handshake),
+    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+};
+
+/// The same with messages that are lent to a closure.
+pub const LENT: Peer = Peer {
+    name: "ws-tokio-lent",
+    side: Side::Ours,
+    receive: Some(receive_lent),
+    send: None,
+    handshake: None,
+    serve: None,
+};
+
+/// Runs a future where timers can be made; nothing ever waits for them.
+fn run<F: Future>(future: impl FnOnce() -> F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime");
+    let _entered = runtime.enter();
+    block_on(future())
+}
+
+fn socket(stream: MemStream, role: Role) -> WebSocket<MemStream> {
+    let role = match role {
+        Role::Client => OurRole::Client,
+        Role::Server => OurRole::Server,
+    };
+    WebSocket::from_upgraded(stream, role, Negotiated::new(Version::Rfc6455), Config::default())
+}
+
+fn receive(stream: MemStream, messages: u64) -> u64 {
+    run(async move || {
+        let mut socket = socket(stream, Role::Server);
+        let mut bytes = 0;
+        for _ in 0..messages {
+            bytes += black_box(socket.recv().await.expect("a message")).len() as u64;
+        }
+        bytes
+    })
+}
+
+fn receive_lent(stream: MemStream, messages: u64) -> u64 {
+    run(async move || {
+        let mut socket = socket(stream, Role::Server);
+        let (mut bytes, mut received) = (0, 0);
+        let end = socket.recv_with(|event| {
+            bytes += match black_box(event) {
+                Event::Text(text) => text.as_bytes().len() as u64,
+                Event::Binary(payload) => payload.len() as u64,
+                other => panic!("{other:?}"),
+            };
+            received += 1;
+            (received == messages).then_some(())
+        });
+        end.await.expect("open");
+        bytes
+    })
+}
+
+fn send(stream: MemStream, role: Role, payload: &'static [u8], messages: u64) {
+    run(async move || {
+        let mut socket = socket(stream, role);
+        for _ in 0..messages {
+            let message = Bytes::from_static(black_box(payload));
+            socket.send(message).await.expect("sent");
+        }
+    });
+}
+
+fn handshake(request: &'static [u8], connections: u64) {
+    run(async move || {
+        for _ in 0..connections {
+            black_box(accept(MemStream::once(request)).await.expect("accepted"));
+        }
+    });
+}
+
+async fn accept<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Option<WebSocket<S>> {
+    let mut handshake = ServerHandshake::new(Instant::ZERO, ServerConfig::default());
+    let mut scratch = vec![0; 4096];
+    loop {
+        let n = stream.read(&mut scratch).await.ok()?;
+        match handshake.poll(Instant::ZERO, &mut Input::new(&mut scratch[..n])) {
+            Step::NeedInput if n > 0 => {}
+            Step::Request => break,
+            _ => return None,
+        }
+    }
+    handshake.accept(Instant::ZERO, Accept::new()).ok()?;
+    let bytes = handshake.take_outgoing(Instant::ZERO)?;
+    stream.write_all(&bytes).await.ok()?;
+    let connection = handshake.into_connection(Box::new(NoEntropy)).ok()?;
+    Some(WebSocket::from_connection(connection, stream))
+}
+
+async fn echo(stream: TcpStream) {
+    let Some(mut socket) = accept(stream).await else {
+        return;
+    };
+    while let Some(message) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
