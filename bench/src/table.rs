@@ -32,7 +32,7 @@ impl Table<'_> {
         }
         print_aligned(&lines);
         let ratios = self.ratios(&used);
-        if ratios[0].len() > 1 {
+        if ratios.iter().skip(1).flatten().any(|cell| cell.ends_with('x')) {
             println!();
             print_aligned(&ratios);
         }

@@ -3,9 +3,8 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use ws_proto::{Accept, Input, Instant, NoEntropy, ServerConfig, ServerHandshake, Step, Version};
+use ws_proto::Version;
 use ws_tokio::{Config, Event, Negotiated, Role as OurRole, WebSocket};
 
 use super::{Peer, Side, accept_each};
@@ -89,31 +88,13 @@ fn send(stream: MemStream, role: Role, payload: &'static [u8], messages: u64) {
 fn handshake(request: &'static [u8], connections: u64) {
     run(async move || {
         for _ in 0..connections {
-            black_box(accept(MemStream::once(request)).await.expect("accepted"));
+            black_box(ws_tokio::accept(MemStream::once(request)).await.expect("accepted"));
         }
     });
 }
 
-async fn accept<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Option<WebSocket<S>> {
-    let mut handshake = ServerHandshake::new(Instant::ZERO, ServerConfig::default());
-    let mut scratch = vec![0; 4096];
-    loop {
-        let n = stream.read(&mut scratch).await.ok()?;
-        match handshake.poll(Instant::ZERO, &mut Input::new(&mut scratch[..n])) {
-            Step::NeedInput if n > 0 => {}
-            Step::Request => break,
-            _ => return None,
-        }
-    }
-    handshake.accept(Instant::ZERO, Accept::new()).ok()?;
-    let bytes = handshake.take_outgoing(Instant::ZERO)?;
-    stream.write_all(&bytes).await.ok()?;
-    let connection = handshake.into_connection(Box::new(NoEntropy)).ok()?;
-    Some(WebSocket::from_connection(connection, stream))
-}
-
 async fn echo(stream: TcpStream) {
-    let Some(mut socket) = accept(stream).await else {
+    let Ok(mut socket) = ws_tokio::accept(stream).await else {
         return;
     };
     while let Some(message) = socket.recv().await {
