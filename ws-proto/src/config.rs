@@ -87,7 +87,7 @@ pub struct Timers {
     pub handshake: Option<Duration>,
     /// Send a ping when nothing was received for this long. Default 20 s.
     pub keepalive: Option<Duration>,
-    /// After a keepalive ping, anything must arrive within this time. Default 20 s. Cause: `PongTimeout`.
+    /// After a keepalive ping was written, anything must arrive within this time. Default 20 s. Cause: `PongTimeout`.
     pub pong: Option<Duration>,
     /// Close with 1001 when no data message passed either way for this long. Default: off. Cause: `IdleTimeout`.
     pub idle: Option<Duration>,

@@ -11,6 +11,8 @@ pub(super) struct Life {
     /// A keepalive ping is out and nothing has arrived since.
     pinged: bool,
     pinged_at: Instant,
+    /// The ping has left for the transport. Behind a long message that may take a while on a slow link.
+    ping_out: bool,
     pings: u64,
     /// When the timers began.
     opened: Option<Instant>,
@@ -56,6 +58,14 @@ impl Life {
         }
     }
 
+    /// The keepalive ping was written: from now on an answer can come.
+    pub(super) fn ping_written(&mut self, now: Instant) {
+        if self.pinged && !self.ping_out {
+            self.ping_out = true;
+            self.pinged_at = now;
+        }
+    }
+
     pub(super) fn message_begun(&mut self, now: Instant) {
         self.message_since = Some(now);
         self.message_bytes = 0;
@@ -69,15 +79,18 @@ impl Life {
         self.message_since = None;
     }
 
+    /// While the ping waits behind other output, the write-stall timer is the judge, if it is on.
     fn dead_at(&self, timers: &Timers) -> Option<Instant> {
-        timers.pong.filter(|_| self.pinged).map(|pong| self.pinged_at.saturating_add(pong))
+        let waiting = self.pinged && (self.ping_out || timers.write_stall.is_none());
+        timers.pong.filter(|_| waiting).map(|pong| self.pinged_at.saturating_add(pong))
     }
 
     fn ping_at(&self, timers: &Timers) -> Option<Instant> {
         let interval = timers.keepalive?;
         match self.pinged {
             true if timers.pong.is_some() => None,
-            true => Some(self.pinged_at.saturating_add(interval)),
+            // Not at the same instant again, should the interval be zero or the clock at its end.
+            true => Some(self.pinged_at.saturating_add(interval)).filter(|at| *at > self.pinged_at),
             false => Some(self.heard.saturating_add(interval)),
         }
     }
@@ -127,6 +140,7 @@ impl Life {
             Some(Expiry::Idle)
         } else if due(self.ping_at(timers)) {
             self.pinged = true;
+            self.ping_out = false;
             self.pinged_at = now;
             self.pings += 1;
             Some(Expiry::Keepalive(self.pings))

@@ -110,6 +110,8 @@ impl Owed {
 pub struct Receipt {
     pub(crate) close: Option<Box<SentClose>>,
     pub(crate) fault: Option<Cause>,
+    /// The keepalive ping was written, just now.
+    pub(crate) keepalive_written: bool,
 }
 
 /// Our Close.

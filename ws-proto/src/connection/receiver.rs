@@ -466,6 +466,9 @@ impl Receiver {
 
     /// Takes note of what the sending half did.
     pub fn note(&mut self, now: Instant, receipt: Receipt) {
+        if receipt.keepalive_written {
+            self.life.ping_written(now);
+        }
         self.ending.note(receipt);
         self.judge(now);
     }

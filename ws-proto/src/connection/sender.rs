@@ -49,6 +49,10 @@ pub struct Sender {
     ended: bool,
     /// Something happened that the receiving half must know.
     changed: bool,
+    /// A keepalive ping is queued and not written yet: its answer can't be waited for.
+    keepalive_waits: bool,
+    /// Since the last receipt, a keepalive ping was written.
+    keepalive_written: bool,
     /// When output was first seen waiting since the last progress.
     stalled_since: Option<Instant>,
     pings: Option<Box<Pings>>,
@@ -76,6 +80,8 @@ impl Sender {
             fault: None,
             ended: false,
             changed: false,
+            keepalive_waits: false,
+            keepalive_written: false,
             stalled_since: None,
             pings: None,
             config,
@@ -409,7 +415,10 @@ impl Sender {
         }
         if let Some(counter) = owed.ping {
             // A full control queue is itself a sign that nothing gets through; the pong deadline decides.
-            let _ = self.ping(now, &counter.to_be_bytes());
+            match self.ping(now, &counter.to_be_bytes()) {
+                Ok(()) => self.keepalive_waits = true,
+                Err(_) => self.keepalive_written(),
+            }
         }
         if let Some(frame) = owed.close {
             self.begin_close(now, *frame);
@@ -443,7 +452,8 @@ impl Sender {
         if !mem::take(&mut self.changed) {
             return None;
         }
-        Some(Receipt { close: self.closing.clone(), fault: self.fault })
+        let keepalive_written = mem::take(&mut self.keepalive_written);
+        Some(Receipt { close: self.closing.clone(), fault: self.fault, keepalive_written })
     }
 
     /// Data messages queued so far; the receiving half looks at it to tell an idle connection.
@@ -465,7 +475,23 @@ impl Sender {
             if self.queue.advance(n) {
                 self.close_written();
             }
+            if self.keepalive_waits {
+                self.look_for_keepalive();
+            }
         }
+    }
+
+    #[cold]
+    fn look_for_keepalive(&mut self) {
+        if self.queue.control_pending() == 0 {
+            self.keepalive_waits = false;
+            self.keepalive_written();
+        }
+    }
+
+    fn keepalive_written(&mut self) {
+        self.keepalive_written = true;
+        self.changed = true;
     }
 
     fn close_written(&mut self) {
@@ -480,6 +506,9 @@ impl Sender {
         let (bytes, closed) = self.queue.take();
         if closed {
             self.close_written();
+        }
+        if self.keepalive_waits {
+            self.look_for_keepalive();
         }
         bytes
     }
