@@ -88,10 +88,14 @@ pub struct Reply {
 
 impl Reply {
     /// An answer without a body. `status` is 200 to 599; any other becomes 500.
+    ///
+    /// 426 says `Upgrade: websocket` by itself (RFC 9110 section 15.5.22).
     #[must_use]
     pub fn new(status: u16) -> Self {
         let status = if matches!(status, 200..=599) { status } else { 500 };
-        Self { status, extra: Lines::default(), body: Bytes::new(), upgrade: false }
+        let upgrade = status == 426;
+        let reply = Self { status, extra: Lines::default(), body: Bytes::new(), upgrade };
+        if upgrade { reply.with("Upgrade", "websocket") } else { reply }
     }
 
     /// An answer with a body of plain text.
@@ -146,8 +150,6 @@ impl Reply {
             HandshakeError::Method => reply.with("Allow", "GET, HEAD"),
             HandshakeError::Version => {
                 let list: Vec<_> = served.iter().map(|v| v.number().to_string()).collect();
-                let mut reply = reply.with("Upgrade", "websocket");
-                reply.upgrade = true;
                 // RFC 6455 section 4.4: the list tells the client what to try instead.
                 if list.is_empty() { reply } else { reply.with("Sec-WebSocket-Version", &list.join(", ")) }
             }
@@ -205,5 +207,20 @@ fn reason(status: u16) -> &'static str {
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_426_names_the_protocol_once() {
+        for reply in [Some(Reply::new(426)), Reply::for_error(HandshakeError::Version, Versions::MODERN)] {
+            let bytes = reply.unwrap().into_bytes(false);
+            let text = core::str::from_utf8(&bytes).unwrap();
+            assert_eq!(text.matches("\r\nUpgrade: websocket\r\n").count(), 1, "{text}");
+            assert!(text.contains("\r\nConnection: close, Upgrade\r\n"), "{text}");
+        }
     }
 }

@@ -99,6 +99,9 @@ pub(crate) struct HeadReader {
     state: State,
     lines: usize,
     bytes: Vec<u8>,
+    /// How many bytes were looked at: the work meter of the tests.
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 impl HeadReader {
@@ -109,7 +112,15 @@ impl HeadReader {
         };
         // Positions in a head are kept as 32-bit numbers.
         let rules = Rules { bytes: rules.bytes.min(u32::MAX as usize), ..rules };
-        Self { kind, rules, state, lines: 0, bytes: Vec::new() }
+        Self {
+            kind,
+            rules,
+            state,
+            lines: 0,
+            bytes: Vec::new(),
+            #[cfg(test)]
+            looked_at: 0,
+        }
     }
 
     /// Takes bytes up to the end of the head. `Some(n)`: it is complete, and `n` of these bytes belonged to it.
@@ -166,6 +177,10 @@ impl HeadReader {
                 _ => 0,
             };
             *at += run;
+            #[cfg(test)]
+            {
+                self.looked_at += (run + 1).min(rest.len());
+            }
             let Some(&byte) = rest.get(run) else { return Ok(false) };
             *at += 1;
             match self.step(byte)? {
@@ -340,6 +355,23 @@ mod tests {
         assert_eq!(read(Kind::Request, rules, b"GET / HTTP/1.1\nA: b\nC:\r\n\nx").0, Ok(Some(25)));
         assert_eq!(read(Kind::Response, rules, b"HTTP/1.1 200 OK\n\n").0, Ok(Some(17)));
         assert_eq!(read(Kind::Request, rules, b"GET / HTTP/1.1\nA: b\rC").0, Err(HeadError::LineEnd));
+    }
+
+    #[test]
+    fn threat_053_each_byte_is_looked_at_once() {
+        let mut head = b"GET / HTTP/1.1\r\nX: ".to_vec();
+        head.resize(RULES.bytes - 4, b'a');
+        head.extend_from_slice(b"\r\n\r\n");
+        let work = |size: usize| {
+            let mut reader = HeadReader::new(Kind::Request, RULES);
+            for piece in head.chunks(size) {
+                reader.push(piece).unwrap();
+            }
+            reader.looked_at
+        };
+        for size in [1, 2, 3, 7, 1000, head.len()] {
+            assert_eq!(work(size), head.len(), "reads of {size}");
+        }
     }
 
     #[test]

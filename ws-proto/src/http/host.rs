@@ -3,6 +3,9 @@
 use core::fmt;
 use core::net::Ipv6Addr;
 
+/// The longest name that is taken; names of the DNS are shorter.
+const NAME_MAX: usize = 255;
+
 /// A host and perhaps a port, as in the `Host` header.
 ///
 /// Nothing else passes: no user info, path, query, zone id, or white space (RFC 9112 section 3.2).
@@ -21,7 +24,7 @@ pub struct Host<'h> {
 }
 
 impl<'h> Host<'h> {
-    /// Reads `host[:port]`; `None` if it is anything else. A port is 1 to 65535.
+    /// Reads `host[:port]`; `None` if it is anything else. A name has at most 255 bytes, a port is 1 to 65535.
     #[must_use]
     pub fn parse(text: &'h str) -> Option<Self> {
         let (name, port) = match text.strip_prefix('[') {
@@ -83,8 +86,11 @@ fn parse_port(digits: &str) -> Option<Option<u16>> {
     digits.parse().ok().filter(|p| *p != 0).map(Some)
 }
 
-/// `reg-name` of RFC 3986 section 3.2.2, but not empty.
+/// `reg-name` of RFC 3986 section 3.2.2, but not empty and not endless.
 fn is_name(name: &[u8]) -> bool {
+    if name.len() > NAME_MAX {
+        return false;
+    }
     let mut rest = name;
     loop {
         rest = match rest {
