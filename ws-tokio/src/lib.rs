@@ -2,25 +2,35 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod accept;
 mod clock;
+mod connect;
 mod control;
+mod driver;
 mod error;
 mod incoming;
 mod net;
 mod outgoing;
 mod pool;
+mod serve;
 mod split;
 mod stream;
 mod websocket;
 
+pub use accept::{AcceptError, Acceptor, Decision, accept};
+pub use connect::{ConnectError, Connector, connect};
 pub use error::Error;
 pub use net::NetStream;
+pub use serve::{Incoming, Report, Server, ServerHandle};
 pub use split::{Receiver, Sender};
 pub use websocket::WebSocket;
 
 pub use ws_proto;
 pub use ws_proto::connection::{Chunk, Event, MessageWriter, Pong, Prepared, Stats};
+pub use ws_proto::handshake::SubprotocolPolicy;
+pub use ws_proto::http::{HeaderError, Headers, Target};
 pub use ws_proto::{
-    Cause, CloseCode, CloseError, CloseFrame, Closed, Config, Delivery, IntoMessage, Kind, Message, Negotiated, Role,
-    SendError, Utf8Bytes,
+    Accept, Cause, CloseCode, CloseError, CloseFrame, Closed, Config, Delivery, HandshakeError, IntoMessage, Kind,
+    Message, Negotiated, Reply, Request, Response, Role, SendError, ServerConfig, Utf8Bytes,
 };
+pub use ws_proto::{handshake, http};

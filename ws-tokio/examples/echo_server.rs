@@ -1,0 +1,49 @@
+//! Sends every message back.
+//!
+//! ```sh
+//! cargo run --release -p ws-tokio --example echo_server -- --listen 127.0.0.1:8080
+//! ```
+//!
+//! It takes WebSockets on any path, and ends after SIGINT or SIGTERM once all connections are closed.
+
+mod common;
+
+use std::error::Error;
+use std::time::Duration;
+
+use clap::Parser;
+use common::{Limits, end_signal};
+use ws_tokio::{Acceptor, Server, WebSocket};
+
+/// How long connections have for the closing handshake when the server ends.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Sends every message back.
+#[derive(Parser)]
+struct Options {
+    /// The address and port to listen on; port 0 is any free one
+    #[arg(long, value_name = "ADDR")]
+    listen: String,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    let server = Server::bind(&options.listen).await?.acceptor(Acceptor::new(options.limits.config()));
+    println!("listening on ws://{}", server.local_addr()?);
+    let handle = server.handle();
+    let serving = tokio::spawn(server.serve(|ws, _| echo(ws)));
+    end_signal().await?;
+    handle.shutdown(GOODBYE);
+    serving.await?;
+    Ok(())
+}
+
+async fn echo(mut ws: WebSocket) {
+    while let Some(message) = ws.recv().await {
+        // If the connection is closing, `recv` sees to the rest.
+        let _ = ws.send(message).await;
+    }
+}

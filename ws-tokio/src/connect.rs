@@ -1,0 +1,328 @@
+//! The client's side: from a URL to an open connection.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use ws_proto::handshake::{ClientHandshake, ClientRequest, ClientStep, SubprotocolError};
+use ws_proto::http::{HeaderError, Target, TargetError};
+use ws_proto::{Config, EntropyError, HandshakeError, OsEntropy, Response};
+
+use crate::clock::Clock;
+use crate::driver::Driver;
+use crate::websocket::WebSocket;
+
+/// Opens a WebSocket to a `ws://` URL, with the default settings.
+///
+/// Looking up the name, connecting and the handshake may take 10 s together. `TCP_NODELAY` is on. A
+/// [`Connector`] can do more.
+///
+/// # Errors
+/// [`ConnectError`].
+///
+/// # Cancel safety
+/// Dropping the future drops the socket; nothing stays behind.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut ws = ws_tokio::connect("ws://127.0.0.1:8080/chat").await?;
+/// ws.send("Hello").await?;
+/// while let Some(message) = ws.recv().await {
+///     println!("{message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
+    Connector::new(url)?.connect().await.map(|(ws, _)| ws)
+}
+
+/// Says how to open WebSockets to one target; can be used again and again.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let connector = ws_tokio::Connector::new("ws://127.0.0.1:8080/chat")?
+///     .origin("https://example.com")?
+///     .header("Authorization", "Bearer abc")?
+///     .subprotocols(["chat.v2", "chat.v1"])?;
+/// let (ws, response) = connector.connect().await?;
+/// println!("{:?} {:?}", ws.subprotocol(), response.header("Server"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connector {
+    request: ClientRequest,
+    config: Arc<Config>,
+    timeout: Option<Option<Duration>>,
+    address: Option<SocketAddr>,
+    nodelay: bool,
+}
+
+impl Connector {
+    /// A connector to a `ws://` URL.
+    ///
+    /// # Errors
+    /// [`ConnectError::Url`].
+    pub fn new(url: &str) -> Result<Self, ConnectError> {
+        Ok(Self::to(Target::parse(url)?))
+    }
+
+    /// A connector to a target.
+    #[must_use]
+    pub fn to(target: Target) -> Self {
+        Self {
+            request: ClientRequest::new(target),
+            config: Arc::default(),
+            timeout: None,
+            address: None,
+            nodelay: true,
+        }
+    }
+
+    /// Adds a header to the request; may be repeated.
+    ///
+    /// # Errors
+    /// [`ConnectError::Header`] for names that belong to the handshake, and for what would break the request.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ConnectError> {
+        self.request = self.request.header(name, value)?;
+        Ok(self)
+    }
+
+    /// Sets the header `Origin`, as browsers do (RFC 6455 section 10.2). Default: none.
+    ///
+    /// # Errors
+    /// [`ConnectError::Header`] if it would break the request.
+    pub fn origin(mut self, origin: &str) -> Result<Self, ConnectError> {
+        self.request = self.request.origin(origin)?;
+        Ok(self)
+    }
+
+    /// Sets the header `Host`. Default: as the target says.
+    ///
+    /// # Errors
+    /// [`ConnectError::Header`] if it is no `host[:port]`.
+    pub fn host(mut self, host: &str) -> Result<Self, ConnectError> {
+        self.request = self.request.host(host)?;
+        Ok(self)
+    }
+
+    /// Offers these subprotocols, the preferred first (RFC 6455 section 1.9). Default: none.
+    ///
+    /// # Errors
+    /// [`ConnectError::Subprotocol`] for names that are no tokens, or stand there twice.
+    pub fn subprotocols(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, ConnectError> {
+        self.request = self.request.subprotocols(names)?;
+        Ok(self)
+    }
+
+    /// Makes it an error if the server agrees to none of the subprotocols.
+    #[must_use]
+    pub fn require_subprotocol(mut self) -> Self {
+        self.request = self.request.require_subprotocol();
+        self
+    }
+
+    /// The settings of the handshake and of the connection.
+    #[must_use]
+    pub fn config(mut self, config: impl Into<Arc<Config>>) -> Self {
+        self.config = config.into();
+        self
+    }
+
+    /// How long everything may take together: looking up the name, connecting, and the handshake. `None`: for ever.
+    /// Default: `Timers::handshake` of the settings, which is 10 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
+    /// Connects to this address, whatever host and port the target names. The request stays the same.
+    #[must_use]
+    pub fn connect_to(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Whether to set `TCP_NODELAY`. Default: yes; messages are gathered into large writes anyway.
+    #[must_use]
+    pub fn nodelay(mut self, on: bool) -> Self {
+        self.nodelay = on;
+        self
+    }
+
+    /// Connects. The addresses of a name are tried in turn, each with its share of the time.
+    ///
+    /// Gives the connection and the response of the server.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the socket; nothing stays behind.
+    pub async fn connect(&self) -> Result<(WebSocket, Response), ConnectError> {
+        if self.request.target().is_secure() {
+            return Err(ConnectError::TlsUnsupported);
+        }
+        let clock = Clock::start();
+        let deadline = self.limit().and_then(|limit| Instant::now().checked_add(limit));
+        let tcp = match deadline {
+            Some(at) => timeout_at(at, self.tcp(deadline)).await.map_err(|_| ConnectError::Timeout)??,
+            None => self.tcp(None).await?,
+        };
+        if self.nodelay {
+            tcp.set_nodelay(true).map_err(ConnectError::Io)?;
+        }
+        self.upgrade(tcp.into(), clock).await
+    }
+
+    /// Does the handshake over a transport that is connected already.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the transport; nothing stays behind.
+    pub async fn connect_over<T>(&self, transport: T) -> Result<(WebSocket<T>, Response), ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.upgrade(transport, Clock::start()).await
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        self.timeout.unwrap_or(self.config.timers.handshake)
+    }
+
+    async fn tcp(&self, deadline: Option<Instant>) -> Result<TcpStream, ConnectError> {
+        let addresses: Vec<_> = match self.address {
+            Some(address) => vec![address],
+            None => {
+                let target = self.request.target();
+                lookup_host((target.host(), target.port())).await.map_err(ConnectError::Resolve)?.collect()
+            }
+        };
+        let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
+        for (tried, address) in addresses.iter().enumerate() {
+            // Of the time that is left, so that an address that does not answer leaves some for the others.
+            let now = Instant::now();
+            let others = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            let share = deadline.map(|at| now + at.saturating_duration_since(now) / others);
+            let attempt = TcpStream::connect(*address);
+            let result = match share {
+                Some(at) => timeout_at(at, attempt).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())),
+                None => attempt.await,
+            };
+            match result {
+                Ok(tcp) => return Ok(tcp),
+                Err(error) => failure = error,
+            }
+        }
+        match failure.kind() {
+            ErrorKind::TimedOut => Err(ConnectError::Timeout),
+            _ => Err(ConnectError::Io(failure)),
+        }
+    }
+
+    async fn upgrade<T>(&self, transport: T, clock: Clock) -> Result<(WebSocket<T>, Response), ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut config = self.config.clone();
+        if config.timers.handshake != self.limit() {
+            Arc::make_mut(&mut config).timers.handshake = self.limit();
+        }
+        // Its time began when the clock did.
+        let start = ws_proto::Instant::ZERO;
+        let machine = ClientHandshake::new(start, &self.request, config, Box::new(OsEntropy))?;
+        let mut driver = Box::new(Driver::new(transport, machine, clock));
+        let step = driver.step().await;
+        let error = driver.machine.error().copied();
+        let Driver { io, machine, clock, error: io_error, .. } = *driver;
+        match step {
+            ClientStep::Done => {
+                let (connection, response) =
+                    machine.into_connection().map_err(|_| ConnectError::Handshake(HandshakeError::Eof))?;
+                Ok((WebSocket::with_clock(connection, io, clock), response))
+            }
+            ClientStep::Refused => {
+                let response = machine.into_response().unwrap_or_default();
+                Err(ConnectError::Refused(Box::new(response)))
+            }
+            _ => Err(match (io_error, error) {
+                (Some(error), _) => ConnectError::Io(error),
+                (None, Some(HandshakeError::Timeout)) => ConnectError::Timeout,
+                (None, error) => ConnectError::Handshake(error.unwrap_or(HandshakeError::Eof)),
+            }),
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is no WebSocket URL.
+    Url(TargetError),
+    /// A header that can't be sent.
+    Header(HeaderError),
+    /// A list of subprotocols that can't be offered.
+    Subprotocol(SubprotocolError),
+    /// The URL is `wss://`, and this version of the library has no TLS. Use [`Connector::connect_over`].
+    TlsUnsupported,
+    /// The name could not be looked up.
+    Resolve(io::Error),
+    /// No connection, or it failed before it was open. If several addresses were tried, this is the last failure.
+    Io(io::Error),
+    /// It took too long.
+    Timeout,
+    /// The server answered with another status than 101; its answer is here, with at most `Limits::refusal_body` bytes
+    /// of the body.
+    Refused(Box<Response>),
+    /// The answer was wrong.
+    Handshake(HandshakeError),
+    /// No randomness for the key.
+    Entropy(EntropyError),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(error) => error.fmt(f),
+            Self::Header(error) => error.fmt(f),
+            Self::Subprotocol(error) => error.fmt(f),
+            Self::TlsUnsupported => f.write_str("wss:// is not supported"),
+            Self::Resolve(error) => write!(f, "the name could not be looked up: {error}"),
+            Self::Io(error) => write!(f, "the connection failed: {error}"),
+            Self::Timeout => f.write_str("connecting took too long"),
+            Self::Refused(response) => write!(f, "the server refused with status {}", response.status()),
+            Self::Handshake(error) => error.fmt(f),
+            Self::Entropy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {$(
+        impl From<$error> for ConnectError {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+
+from! {
+    TargetError => Url,
+    HeaderError => Header,
+    SubprotocolError => Subprotocol,
+    EntropyError => Entropy,
+}
