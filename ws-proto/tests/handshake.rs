@@ -11,7 +11,9 @@ use ws_proto::handshake::{
     Accept, AcceptError, ClientHandshake, ClientRequest, ClientStep, HandshakeError, Reply, ServerConfig,
     ServerHandshake, Step, SubprotocolError, SubprotocolPolicy,
 };
-use ws_proto::http::{HeadError, HeaderError, Target, TargetError};
+#[cfg(feature = "url")]
+use ws_proto::http::TargetError;
+use ws_proto::http::{HeadError, HeaderError, Target};
 use ws_proto::{Config, EntropyError, Input, Instant, NoEntropy, Versions};
 
 const BAD: u16 = 400;

@@ -125,15 +125,15 @@ fn threat_055_header_lines_are_counted() {
 
 #[test]
 fn threat_056_lists_are_read_in_linear_time() {
-    let mib4 = 4 << 20;
+    let mib = 1 << 20;
     for value in [
-        format!("a; b=\"{}\"", "\\c".repeat(mib4 / 2)),
-        format!("a; b=\"{}", "\\c".repeat(mib4 / 2)),
-        format!("b{}x", " ".repeat(mib4)),
-        "a;".repeat(mib4 / 2),
-        "a,".repeat(mib4 / 2),
-        "a;b=c;".repeat(mib4 / 6) + "d",
-        ",".repeat(mib4),
+        format!("a; b=\"{}\"", "\\c".repeat(mib / 2)),
+        format!("a; b=\"{}", "\\c".repeat(mib / 2)),
+        format!("b{}x", " ".repeat(mib)),
+        "a;".repeat(mib / 2),
+        "a,".repeat(mib / 2),
+        "a;b=c;".repeat(mib / 6) + "d",
+        ",".repeat(mib),
         "constructor, __proto__, toString; __proto__=constructor".into(),
     ] {
         for name in ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol", "Connection", "Upgrade"] {
@@ -665,15 +665,15 @@ fn threat_076_other_protocols_on_the_port() {
 #[test]
 fn threat_077_values_are_parsed_on_demand_in_linear_time() {
     for piece in [";", "=", "; ", "a=b;", "\"", "%", "a=;=b"] {
-        let value = piece.repeat((4 << 20) / piece.len());
+        let value = piece.repeat((1 << 20) / piece.len());
         let head = Head::request()
-            .first(&format!("GET /?{} HTTP/1.1", piece.trim().repeat(1 << 20)))
+            .first(&format!("GET /?{} HTTP/1.1", piece.trim().repeat(1 << 18)))
             .line(&format!("Cookie: {value}"))
             .line(&format!("Authorization: {value}"));
         let mut h = ServerHandshake::new(NOW, no_limits());
         assert_eq!(poll(&mut h, &head.bytes()), Step::Request);
         let request = h.request().unwrap();
-        assert!(request.cookies().count() <= value.len() && request.query_pairs().count() <= 6 << 20);
+        assert!(request.cookies().count() <= value.len() && request.query_pairs().count() <= 2 << 20);
         assert!(request.cookie("none").is_none());
     }
 }

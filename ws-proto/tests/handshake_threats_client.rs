@@ -8,7 +8,9 @@ use std::time::Duration;
 use handshake_support::*;
 use proptest::prelude::*;
 use ws_proto::handshake::{ClientHandshake, ClientRequest, ClientStep, HandshakeError, ServerConfig, ServerHandshake};
-use ws_proto::http::{HeadDump, HeadError, Target};
+#[cfg(feature = "url")]
+use ws_proto::http::Target;
+use ws_proto::http::{HeadDump, HeadError};
 use ws_proto::{Config, Entropy, EntropyError, Input};
 
 fn request() -> ClientRequest {

@@ -152,6 +152,7 @@ pub enum ClientStep {
 /// It is driven like a [`Connection`].
 ///
 /// ```
+/// # #[cfg(feature = "getrandom")] {
 /// use ws_proto::handshake::{ClientHandshake, ClientRequest, ClientStep, HandshakeError};
 /// use ws_proto::http::Target;
 /// use ws_proto::{Config, Input, Instant, OsEntropy};
@@ -166,6 +167,7 @@ pub enum ClientStep {
 /// assert_eq!(handshake.poll(now, &mut Input::new(&mut bytes)), ClientStep::Refused);
 /// assert_eq!(handshake.error(), Some(&HandshakeError::Status(404)));
 /// assert_eq!(handshake.response().unwrap().body(), b"none");
+/// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
