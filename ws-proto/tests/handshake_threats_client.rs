@@ -270,17 +270,66 @@ proptest! {
         for text in [HeadDump::new(&bytes).to_string(), HeadDump::new(&head).to_string(), error] {
             prop_assert!(is_plain(&text) && text.len() <= 4200, "{text}");
         }
-        if let Some(response) = client.response() {
-            let shown = format!("{:?}", response.headers());
-            prop_assert!(is_plain(&shown));
-        }
-        let shown = format!("{:?}", server.request().map(|r| r.headers()));
-        prop_assert!(is_plain(&shown));
+        let shown = format!("{client:?}{:?}{server:?}", client.response());
+        prop_assert!(is_plain(&shown) && shown.len() < 20_000);
     }
 }
 
 fn is_plain(text: &str) -> bool {
     text.chars().all(|c| c == '\n' || (' '..='~').contains(&c))
+}
+
+#[test]
+fn threat_096_secrets_are_not_printed() {
+    let secret = |name: &str| request().header(name, "secret").unwrap();
+    let config = Arc::default();
+    for name in ["Authorization", "Cookie", "X-Token"] {
+        let mut client = client(&secret(name), &config);
+        let mut server = ServerHandshake::new(NOW, ServerConfig::default());
+        let head = client.outgoing().next().unwrap().to_vec();
+        assert!(name == "X-Token" || !HeadDump::new(&head).to_string().contains("secret"));
+        let shown = format!("{client:?} {:?}", secret(name));
+        server.poll(NOW, &mut Input::new(&mut head.clone()[..head.len() - 2]));
+        let half = format!("{server:?}");
+        server.poll(NOW, &mut Input::new(&mut b"\r\n".to_vec()));
+        let whole = if name == "X-Token" { String::new() } else { format!("{server:?}") };
+        client.poll(NOW, &mut Input::new(&mut b"HTTP/1.1 403 x\r\nSet-Cookie: secret\r\n\r\nsecret".to_vec()));
+        let refused = format!("{client:?} {:?}", client.response());
+        assert!(![shown, half, whole, refused].concat().contains("secret"));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_answer_gives_the_same_at_every_split(bytes in noise()) {
+        let outcome = answer(&request(), Config::default(), &bytes, true);
+        prop_assert!(outcome.step != ws_proto::ClientStep::NeedInput);
+    }
+}
+
+/// Bytes that look more or less like an answer.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20),
+        prop::sample::select(vec![
+            "HTTP/1.1 101 x\r\n",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 100 x\r\n\r\n",
+            "\r\n",
+            "\r\n\r\n",
+            "Upgrade: websocket\r\n",
+            "Connection: Upgrade\r\n",
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+            "Content-Length: 3\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "3\r\nabc\r\n",
+            "0\r\n\r\n",
+            "\u{1}\u{2}ab",
+            ": ",
+        ])
+        .prop_map(|s| s.as_bytes().to_vec()),
+    ];
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
 #[cfg(feature = "url")]

@@ -170,11 +170,10 @@ pub enum ClientStep {
 /// # }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct ClientHandshake {
     request: ClientRequest,
     config: Arc<Config>,
-    entropy: Source,
+    entropy: BoxEntropy,
     key: rfc6455::Key,
     phase: Phase,
     interim: u8,
@@ -184,15 +183,6 @@ pub struct ClientHandshake {
     deadline: Option<Instant>,
 }
 
-struct Source(BoxEntropy);
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Entropy")
-    }
-}
-
-#[derive(Debug)]
 enum Phase {
     Head(HeadReader),
     Body(BodyReader),
@@ -228,7 +218,7 @@ impl ClientHandshake {
             error: None,
             deadline: config.timers.handshake.map(|after| now.saturating_add(after)),
             config,
-            entropy: Source(entropy),
+            entropy,
             key,
         })
     }
@@ -295,7 +285,9 @@ impl ClientHandshake {
                     }
                     Err(error) => self.fail(error),
                 }
-                self.response = Some(Response::new(head));
+                let mut response = Response::new(head);
+                response.body_complete = true;
+                self.response = Some(response);
             }
             100..=199 if self.interim == INTERIM_MAX => self.fail(HandshakeError::TooManyInterim),
             100..=199 => {
@@ -431,7 +423,7 @@ impl ClientHandshake {
         let (Phase::Done(negotiated, tail), Some(response)) = (self.phase, self.response) else {
             return Err(NotDone);
         };
-        let mut connection = Connection::from_upgraded(Role::Client, negotiated, self.config, self.entropy.0);
+        let mut connection = Connection::from_upgraded(Role::Client, negotiated, self.config, self.entropy);
         if !self.out.is_empty() {
             connection = connection.with_early_output(self.out.rest());
         }
@@ -445,6 +437,18 @@ impl ClientHandshake {
     #[must_use]
     pub fn into_response(self) -> Option<Response> {
         self.response
+    }
+}
+
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientHandshake")
+            .field("step", &self.step())
+            .field("request", &self.request)
+            .field("response", &self.response)
+            .field("error", &self.error)
+            .field("outgoing", &self.out)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,12 @@
 //! What a handshake has to write.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
 /// Bytes on their way out, and how many of them the transport has taken.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
     written: usize,
@@ -36,5 +37,12 @@ impl Outbox {
     pub(super) fn take(&mut self) -> Option<Bytes> {
         let Self { bytes, written } = core::mem::take(self);
         Some(Bytes::from(bytes).slice(written..)).filter(|rest| !rest.is_empty())
+    }
+}
+
+impl fmt::Debug for Outbox {
+    /// Without the bytes, which may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.rest().len())
     }
 }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -77,7 +78,7 @@ impl Accept {
 /// assert_eq!(reply.status(), 401);
 /// # Ok::<(), ws_proto::http::HeaderError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Reply {
     status: u16,
     extra: Lines,
@@ -174,6 +175,16 @@ impl Reply {
             out.extend_from_slice(&self.body);
         }
         out
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("headers", &self.extra)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
 

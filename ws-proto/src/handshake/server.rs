@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
+use core::{fmt, mem};
 
 use bytes::Bytes;
 
@@ -95,7 +95,6 @@ pub enum Step {
 /// assert!(connection.outgoing().next().unwrap().starts_with(b"HTTP/1.1 101 "));
 /// # Ok::<(), ws_proto::handshake::NotDone>(())
 /// ```
-#[derive(Debug)]
 pub struct ServerHandshake {
     config: Arc<ServerConfig>,
     phase: Phase,
@@ -108,7 +107,6 @@ pub struct ServerHandshake {
     eof: bool,
 }
 
-#[derive(Debug)]
 enum Phase {
     Head(HeadReader),
     Deciding(Request),
@@ -422,5 +420,16 @@ impl ServerHandshake {
             connection = connection.with_early_input(self.tail);
         }
         Ok((connection, request))
+    }
+}
+
+impl fmt::Debug for ServerHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerHandshake")
+            .field("step", &self.step())
+            .field("request", &self.request())
+            .field("error", &self.error)
+            .field("outgoing", &self.out)
+            .finish_non_exhaustive()
     }
 }

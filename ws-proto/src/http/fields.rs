@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 
 use super::syntax;
 
@@ -26,7 +27,7 @@ const RESERVED: [&str; 7] =
     ["connection", "upgrade", "content-length", "transfer-encoding", "te", "trailer", "http2-settings"];
 
 /// Finished header lines, each with its CRLF.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Lines(String);
 
 impl Lines {
@@ -56,6 +57,14 @@ impl Lines {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Debug for Lines {
+    /// The names only; the values may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name);
+        f.debug_list().entries(names).finish()
     }
 }
 

@@ -5,6 +5,7 @@
 //! a head is refused at its first impossible byte.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::syntax;
 
@@ -92,7 +93,6 @@ pub(crate) struct Rules {
 }
 
 /// Collects a head and judges each byte on its way in.
-#[derive(Debug)]
 pub(crate) struct HeadReader {
     kind: Kind,
     rules: Rules,
@@ -268,6 +268,13 @@ impl HeadReader {
             (0..=6, b) if PROTOCOL.get(usize::from(n)) == Some(&b) => Ok(State::Protocol(n + 1)),
             _ => Err(HeadError::FirstLine),
         }
+    }
+}
+
+impl fmt::Debug for HeadReader {
+    /// Without the bytes, which may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeadReader({:?}, {:?}, {} bytes)", self.kind, self.state, self.bytes.len())
     }
 }
 

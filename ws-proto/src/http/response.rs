@@ -1,13 +1,14 @@
 //! A response as a client reads it.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::headers::{Headers, ResponseHead};
 
 /// What a server answered: status, headers, and of a refusal the body as far as it was kept.
 ///
 /// Everything in it comes from the peer: escape it before you print it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Response {
     pub(crate) head: ResponseHead,
     pub(crate) body: Vec<u8>,
@@ -53,5 +54,16 @@ impl Response {
     #[must_use]
     pub fn body_complete(&self) -> bool {
         self.body_complete
+    }
+}
+
+impl fmt::Debug for Response {
+    /// Escaped, bounded, without secrets, and of the body only the length.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status())
+            .field("headers", self.headers())
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
     }
 }
