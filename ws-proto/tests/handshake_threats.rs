@@ -464,6 +464,8 @@ fn threat_066_one_definition_of_a_line() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     #[test]
     fn threat_067_no_setter_lets_a_line_through(name in any_text(), value in any_text()) {
         // Accept, reply and request: what is not refused adds exactly one line, and the head ends where it should.
