@@ -164,6 +164,7 @@ impl Endpoint for Halves {
     }
     fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
         let event = self.rx.poll(now, input);
+        self.carry(now);
         self.rx.handle_timeout(now, self.tx.messages_sent());
         self.tx.handle_timeout(now);
         self.carry(now);

@@ -4,10 +4,13 @@
 //! [`run::Subject`], and [`endpoint`] makes subjects of the core: of a whole connection and of its two halves.
 #![forbid(unsafe_code)]
 
+pub mod bodies;
+pub mod choices;
 pub mod endpoint;
 pub mod entropy;
 pub mod hex;
 pub mod pair;
+pub mod reference;
 pub mod run;
 pub mod transcript;
 pub mod wire;

@@ -402,7 +402,7 @@ fn threat_016_every_close_code_both_ways_against_a_table() {
         assert_eq!(close_code(Role::Server, &written), table(code).then_some(code));
         assert_eq!(CloseCode::from(code).is_sendable(), table(code));
     }
-    refused_at(Role::Server, &Config::default(), &frame(Role::Client, 0x88, b"x"), 6, 1002);
+    refused_at(Role::Server, &Config::default(), &frame(Role::Client, 0x88, b"x"), 2, 1002);
     // A reason that is not UTF-8, at the byte: head of two, code of two, "a", ff.
     refused_at(Role::Client, &Config::default(), &frame(Role::Server, 0x88, b"\x03\xe8a\xffbc"), 6, 1007);
     refused_at(Role::Server, &Config::default(), &frame(Role::Client, 0x88, b"\x03\xe8\xed\xa0\x80"), 10, 1007);

@@ -328,6 +328,25 @@ fn threat_034_a_client_gives_its_masked_copy_back() {
     assert_eq!(mark.usage().live, 0);
 }
 
+/// A message of a few bytes in two frames costs a few bytes to keep.
+#[test]
+fn a_small_message_in_fragments_is_small_when_kept() {
+    let mut conn = server(Config::default());
+    let wire = [frame(Role::Client, 0x02, b"ab"), frame(Role::Client, 0x80, b"cd")].concat();
+    feed(&mut conn, &mut []);
+    let mut kept = Vec::with_capacity(1000);
+    let mut copy = wire.clone();
+    let mark = Mark::now();
+    for _ in 0..1000 {
+        copy.copy_from_slice(&wire);
+        let mut input = Input::new(&mut copy);
+        let Some(Event::Binary(payload)) = conn.poll(NOW, &mut input) else { panic!("no message") };
+        kept.push(Message::from(payload.into_owned()));
+    }
+    let usage = mark.usage();
+    assert!(usage.live <= 1000 * 64, "{usage:?}");
+}
+
 /// Chunk delivery holds nothing, however long the message.
 #[test]
 fn chunks_of_an_endless_message_are_never_kept() {

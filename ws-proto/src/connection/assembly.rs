@@ -70,7 +70,12 @@ impl Assembly {
         if kind == Kind::Text {
             self.text.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
         }
-        Ok(Payload::owned(core::mem::take(&mut self.buffer)))
+        let mut message = core::mem::take(&mut self.buffer);
+        // The caller may keep it for long: room that was made for more of the message is given back.
+        if message.capacity() / 2 > message.len() {
+            message.shrink_to_fit();
+        }
+        Ok(Payload::owned(message))
     }
 
     /// A message that lies whole in the input.
@@ -90,21 +95,25 @@ impl Assembly {
         Ok(Payload::lent(bytes))
     }
 
-    /// A chunk that is handed out as it is.
+    /// A chunk that is handed out as it is. With the error come the bytes before the one that decides it.
     pub(super) fn check_chunk<'i>(
         &mut self,
         kind: Kind,
         key: Option<[u8; 4]>,
         bytes: &'i mut [u8],
         last: bool,
-    ) -> Result<&'i [u8], ProtocolError> {
+    ) -> Result<&'i [u8], (&'i [u8], ProtocolError)> {
         if let Some(key) = key {
             mask(key, 0, bytes);
         }
         if kind == Kind::Text {
-            self.text.push(bytes).map_err(|_| ProtocolError::InvalidUtf8)?;
-            if last {
-                self.text.finish().map_err(|_| ProtocolError::InvalidUtf8)?;
+            let mut text = self.text;
+            if self.text.push(bytes).is_err() {
+                let good = bytes.iter().take_while(|byte| text.push(&[**byte]).is_ok()).count();
+                return Err((bytes.get(..good).unwrap_or_default(), ProtocolError::InvalidUtf8));
+            }
+            if last && self.text.finish().is_err() {
+                return Err((bytes, ProtocolError::InvalidUtf8));
             }
         }
         Ok(bytes)

@@ -391,12 +391,21 @@ impl Receiver {
         bytes: &'i mut [u8],
         last: bool,
     ) -> Result<Progress<'i>, ProtocolError> {
-        let data = self.assembly.check_chunk(kind, key, bytes, last)?;
+        // What precedes a fault is handed out, as it would be if it had come in a read of its own.
+        let (data, fault) = match self.assembly.check_chunk(kind, key, bytes, last) {
+            Ok(data) => (data, None),
+            Err(([], error)) => return Err(error),
+            Err((good, error)) => (good, Some(error)),
+        };
         self.stats.message_bytes += data.len() as u64;
         if data.is_empty() && !last {
             return Ok(Progress::Frame);
         }
         let first = !mem::replace(&mut self.assembly.delivered, true);
+        if let Some(error) = fault {
+            self.fail(error);
+            return Ok(Progress::Event(Event::Chunk(Chunk { kind, first, last: false, data: Payload::lent(data) })));
+        }
         if last {
             self.stats.messages += 1;
             self.message = None;

@@ -148,6 +148,9 @@ impl Header {
         if opcode.is_control() && short > MAX_CONTROL as u8 {
             return Err(ProtocolError::ControlTooLong);
         }
+        if opcode == Opcode::Close && short == 1 {
+            return Err(ProtocolError::CloseLength);
+        }
         let Some((len, rest)) = length(short, rest, rules)? else { return Ok(None) };
         if !opcode.is_control() && len > rules.max_payload {
             return Err(rules.over_limit);

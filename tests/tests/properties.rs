@@ -1,0 +1,83 @@
+//! The bodies of the fuzz targets, on streams that look like WebSocket traffic with something wrong in it.
+
+use proptest::prelude::*;
+use ws_proto::Role;
+use ws_tests::bodies;
+use ws_tests::wire::frame;
+
+/// One frame, mostly legal.
+fn some_frame(from: Role) -> impl Strategy<Value = Vec<u8>> {
+    let b0 = prop_oneof![
+        8 => prop::sample::select(vec![0x81_u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
+        2 => Just(0x88_u8),
+        1 => any::<u8>(),
+    ];
+    let payload = prop_oneof![
+        4 => "[a-z\u{e9}\u{20ac}\u{1f600}]{0,12}".prop_map(String::into_bytes),
+        2 => prop::collection::vec(any::<u8>(), 0..20),
+        1 => prop::collection::vec(any::<u8>(), 100..400),
+        2 => (990_u16..1020, "[a-z]{0,9}").prop_map(|(code, why)| [&code.to_be_bytes(), why.as_bytes()].concat()),
+    ];
+    (b0, payload, prop::option::weighted(0.1, any::<prop::sample::Index>())).prop_map(move |(b0, payload, cut)| {
+        let mut wire = frame(from, b0, &payload);
+        if let Some(cut) = cut {
+            let at = cut.index(wire.len());
+            wire[at] ^= 1 << (at % 8);
+        }
+        wire
+    })
+}
+
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let of = |from| prop::collection::vec(some_frame(from), 0..8).prop_map(|frames| frames.concat());
+    prop_oneof![of(Role::Client), of(Role::Server), prop::collection::vec(any::<u8>(), 0..64)]
+}
+
+fn prefixed(n: usize) -> impl Strategy<Value = Vec<u8>> {
+    (prop::collection::vec(any::<u8>(), n), stream()).prop_map(|(choices, stream)| [choices, stream].concat())
+}
+
+/// Two bytes of choices for what the bodies of one role read.
+fn for_role(from: Role) -> impl Strategy<Value = Vec<u8>> {
+    let frames = prop::collection::vec(some_frame(from), 0..8).prop_map(|frames| frames.concat());
+    // Without the bit that asks for automatic fragmentation, which would take one byte more.
+    (any::<u8>().prop_map(|bits| bits & 0x3f), frames).prop_map(|(bits, wire)| [vec![bits], wire].concat())
+}
+
+fn cases() -> ProptestConfig {
+    ProptestConfig { cases: if cfg!(miri) { 3 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn any_split_gives_the_same_events_and_output(data in prefixed(11)) {
+        bodies::split_invariance(&data);
+    }
+
+    #[test]
+    fn a_server_agrees_with_the_reference(data in for_role(Role::Client)) {
+        bodies::server_bytes(&data);
+    }
+
+    #[test]
+    fn a_client_agrees_with_the_reference(data in for_role(Role::Server)) {
+        bodies::client_bytes(&data);
+    }
+
+    #[test]
+    fn what_is_sent_is_what_arrives(data in prop::collection::vec(any::<u8>(), 0..300)) {
+        bodies::round_trip(&data);
+    }
+
+    #[test]
+    fn threat_114_any_calls_in_any_order(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        bodies::workload(&data);
+    }
+
+    #[test]
+    fn the_halves_equal_the_whole(data in prop::collection::vec(any::<u8>(), 0..600)) {
+        bodies::halves(&data);
+    }
+}
