@@ -34,3 +34,8 @@ pub use ws_proto::{
     Message, Negotiated, Reply, Request, Response, Role, SendError, ServerConfig, Utf8Bytes,
 };
 pub use ws_proto::{handshake, http};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
