@@ -60,7 +60,8 @@ pub struct Limits {
     /// The body of an HTTP refusal that a client keeps. Default 64 KiB; the rest is discarded.
     pub refusal_body: usize,
     /// Bytes read and thrown away after this side failed the connection or refused a handshake, before the
-    /// transport is dropped. Default 64 KiB.
+    /// transport is dropped; `Timers::close` bounds the time. Default 16 MiB, so that a peer in the middle of a long
+    /// message gets to see why it was cut off.
     pub drain: usize,
 }
 
@@ -74,7 +75,7 @@ impl Default for Limits {
             fragments: 16_384,
             outgoing: 1024 * 1024,
             refusal_body: 64 * 1024,
-            drain: 64 * 1024,
+            drain: 16 * 1024 * 1024,
         }
     }
 }
