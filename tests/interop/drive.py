@@ -258,7 +258,8 @@ async def closed_by_the_server(case):
         # The input stays open: the end of the connection is enough to end the program.
         await ours.write("please\n")
         await case.ends(ours, 4001, "on purpose")
-        await case.peer_saw("/close", 4001, "on purpose")
+        # The answer repeats the code, as RFC 6455 section 5.5.1 says, and not the reason.
+        await case.peer_saw("/close", 4001, "")
 
 
 async def dropped_by_the_server(case):

@@ -18,6 +18,9 @@ use crate::pool;
 const BUDGET: u32 = 128;
 /// What a read counts against it.
 const FILL_COST: u32 = 8;
+/// Pings that came in one read and are each answered, if the transport takes it. The core keeps one pong, for the
+/// latest ping, and more are not owed (RFC 6455 section 5.5.3); but some peers count.
+const PONGS: u32 = 16;
 /// Memory is released once a connection was quiet for this long.
 const QUIET: Duration = Duration::from_secs(1);
 /// After a failed write, how long to wait for what the peer sent before it went away.
@@ -51,6 +54,8 @@ pub(crate) struct In {
     buffer: Option<Box<[u8]>>,
     start: usize,
     end: usize,
+    /// Pings in the input at hand.
+    pings: u32,
     /// Events since the task last waited.
     spent: u32,
     eof: bool,
@@ -78,6 +83,7 @@ impl In {
             buffer: None,
             start: 0,
             end: 0,
+            pings: 0,
             spent: 0,
             eof: false,
             ending: false,
@@ -100,6 +106,7 @@ impl In {
     #[inline]
     fn parse<T, A, R, F>(&mut self, out: &mut A, cx: &mut Context<'_>, f: &mut F) -> Option<R>
     where
+        T: AsyncRead + AsyncWrite + Unpin,
         A: Reach<T>,
         F: FnMut(Event<'_>) -> Option<R>,
     {
@@ -122,7 +129,12 @@ impl In {
                     let owed = self.rx.take_owed();
                     self.ending |= matches!(control, Event::Closing(_));
                     let now = self.now;
-                    out.reach(cx, |out, _| {
+                    self.pings += u32::from(matches!(control, Event::Ping(_)));
+                    let earlier = (2..=PONGS).contains(&self.pings);
+                    out.reach(cx, |out, cx| {
+                        if earlier {
+                            let _ = out.poll_drain(cx);
+                        }
                         if let Some(owed) = owed {
                             out.tx.settle(now, owed);
                         }
@@ -170,6 +182,7 @@ impl In {
                 self.buffer = Some(buffer);
                 self.start = 0;
                 self.end = n;
+                self.pings = 0;
                 return Poll::Ready(());
             }
             Poll::Ready(Ok(_)) => self.stream_ended(out, cx, None),
