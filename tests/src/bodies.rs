@@ -85,9 +85,10 @@ fn feed<E: Endpoint>(role: Role, config: &Config, wire: &[u8], mut next: impl Fn
         let mark = Mark::now();
         end.poll(&mut piece);
         let usage = mark.usage();
-        held += usage.live;
         asked += usage.requested;
-        for event in end.events() {
+        let got = end.events();
+        held += usage.live - (got.capacity() * size_of::<Seen>()) as i64;
+        for event in got {
             said += 1;
             held -= copied(&event);
             asked = asked.saturating_sub(2 * copied(&event) as u64 + 512);

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use ws_proto::Role;
-use ws_tests::bodies;
 use ws_tests::wire::frame;
+use ws_tests::{bodies, heads};
 
 /// One frame, mostly legal.
 fn some_frame(from: Role) -> impl Strategy<Value = Vec<u8>> {
@@ -79,5 +79,31 @@ proptest! {
     #[test]
     fn the_halves_equal_the_whole(data in prop::collection::vec(any::<u8>(), 0..600)) {
         bodies::halves(&data);
+    }
+}
+
+/// The seeds of every fuzz target hold in every build.
+#[test]
+fn the_seeds_of_the_fuzz_targets_hold() {
+    type Body = fn(&[u8]);
+    let targets: [(&str, Body); 8] = [
+        ("split_invariance", bodies::split_invariance),
+        ("server_bytes", bodies::server_bytes),
+        ("client_bytes", bodies::client_bytes),
+        ("round_trip", bodies::round_trip),
+        ("halves", bodies::halves),
+        ("workload", bodies::workload),
+        ("request_head", heads::request_head),
+        ("response_head", heads::response_head),
+    ];
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
+    for (target, body) in targets {
+        let mut files: Vec<_> = seeds.join(target).read_dir().unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        assert!(files.len() >= 10, "{target} has few seeds");
+        for file in files {
+            println!("{}", file.display());
+            body(&std::fs::read(file).unwrap());
+        }
     }
 }
