@@ -11,6 +11,7 @@ use ws_proto::{Accept, HandshakeError, NoEntropy, Reply, Request, ServerConfig};
 
 use crate::clock::Clock;
 use crate::driver::{Driver, set_nodelay};
+use crate::trace;
 use crate::websocket::WebSocket;
 
 /// Does the server's side of the opening handshake on a transport that was just accepted.
@@ -164,7 +165,12 @@ impl Acceptor {
         {
             failure = driver.decide(decision).await.and_then(|decision| answer(&mut driver, decision));
         }
-        open(driver, failure).await
+        let result = open(driver, failure).await;
+        match &result {
+            Ok((ws, request)) => trace::accepted(request, ws.negotiated()),
+            Err(error) => trace::not_accepted(error),
+        }
+        result
     }
 }
 

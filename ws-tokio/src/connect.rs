@@ -15,6 +15,7 @@ use ws_proto::{Config, EntropyError, HandshakeError, OsEntropy, Response};
 
 use crate::clock::Clock;
 use crate::driver::Driver;
+use crate::trace;
 use crate::websocket::WebSocket;
 
 /// Opens a WebSocket to a `ws://` URL, with the default settings.
@@ -167,6 +168,10 @@ impl Connector {
     /// # Cancel safety
     /// Dropping the future drops the socket; nothing stays behind.
     pub async fn connect(&self) -> Result<(WebSocket, Response), ConnectError> {
+        self.traced(self.open().await)
+    }
+
+    async fn open(&self) -> Result<(WebSocket, Response), ConnectError> {
         if self.request.target().is_secure() {
             return Err(ConnectError::TlsUnsupported);
         }
@@ -193,7 +198,19 @@ impl Connector {
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        self.upgrade(transport, Clock::start()).await
+        self.traced(self.upgrade(transport, Clock::start()).await)
+    }
+
+    fn traced<T>(
+        &self,
+        result: Result<(WebSocket<T>, Response), ConnectError>,
+    ) -> Result<(WebSocket<T>, Response), ConnectError> {
+        let target = self.request.target();
+        match &result {
+            Ok((ws, _)) => trace::connected(target, ws.negotiated()),
+            Err(error) => trace::not_connected(target, error),
+        }
+        result
     }
 
     fn limit(&self) -> Option<Duration> {

@@ -13,6 +13,7 @@ use crate::clock::{Clock, Timer};
 use crate::control::{Control, Order};
 use crate::outgoing::{FLUSH_AT, Out};
 use crate::pool;
+use crate::trace;
 
 /// Events after which a task lets others run, if its connection never made it wait.
 const BUDGET: u32 = 128;
@@ -52,8 +53,8 @@ pub(crate) struct In {
     now: Instant,
     /// Holds `start..end` unparsed; `None` when everything was parsed.
     buffer: Option<Box<[u8]>>,
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
     /// Pings in the input at hand.
     pings: u32,
     /// Events since the task last waited.
@@ -63,7 +64,7 @@ pub(crate) struct In {
     ending: bool,
     fresh: bool,
     /// Memory is to be released at this time unless something happens.
-    release_at: Option<Instant>,
+    release_at: Instant,
     pub(crate) closed: Option<Box<Closed>>,
     pub(crate) error: Option<io::Error>,
     /// The `Stream` implementation has ended.
@@ -88,7 +89,7 @@ impl In {
             eof: false,
             ending: false,
             fresh: true,
-            release_at: None,
+            release_at: Instant::MAX,
             closed: None,
             error: None,
             told: false,
@@ -111,10 +112,11 @@ impl In {
         F: FnMut(Event<'_>) -> Option<R>,
     {
         loop {
-            let unparsed = self.buffer.as_mut().and_then(|buffer| buffer.get_mut(self.start..self.end));
+            let unparsed =
+                self.buffer.as_mut().and_then(|buffer| buffer.get_mut(self.start as usize..self.end as usize));
             let mut input = Input::new(unparsed.unwrap_or_default());
             let event = self.rx.poll(self.now, &mut input);
-            self.start = self.end - input.len();
+            self.start = self.end - input.len() as u32;
             let wanted = match event {
                 None => None,
                 Some(data @ (Event::Text(_) | Event::Binary(_) | Event::Chunk(_))) => {
@@ -181,7 +183,7 @@ impl In {
                 self.now = self.clock.now();
                 self.buffer = Some(buffer);
                 self.start = 0;
-                self.end = n;
+                self.end = n as u32;
                 self.pings = 0;
                 return Poll::Ready(());
             }
@@ -240,6 +242,7 @@ impl In {
 
     fn finish<T>(&mut self, out: &mut Out<T>, closed: Closed) {
         self.exchange(out);
+        trace::closed(&closed);
         self.closed = Some(Box::new(closed));
         self.drop_input();
         self.timer = Timer::default();
@@ -395,7 +398,7 @@ impl In {
             let all = [deadline, self.rx.poll_timeout(), out.tx.poll_timeout()];
             let next = all.into_iter().flatten().min();
             // No timer is made for the sake of memory alone.
-            return next.map(|next| self.release_at.map_or(next, |at| at.min(next)));
+            return next.map(|next| next.min(self.release_at));
         }
     }
 
@@ -409,20 +412,20 @@ impl In {
             self.fresh = false;
             self.release(out);
         } else {
-            self.release_at = Some(self.now.saturating_add(QUIET));
+            self.release_at = self.now.saturating_add(QUIET);
         }
     }
 
     fn release<T>(&mut self, out: &mut Out<T>) {
-        self.release_at = None;
+        self.release_at = Instant::MAX;
         self.rx.release_memory();
         out.tx.release_memory();
     }
 
     fn handle_timeout<T>(&mut self, out: &mut Out<T>) {
-        if self.release_at.is_some_and(|at| self.now >= at) {
+        if self.now >= self.release_at {
             if out.used {
-                self.release_at = None;
+                self.release_at = Instant::MAX;
             } else {
                 self.release(out);
             }

@@ -15,6 +15,7 @@ mod pool;
 mod serve;
 mod split;
 mod stream;
+mod trace;
 mod websocket;
 
 pub use accept::{AcceptError, Acceptor, Decision, accept};

@@ -19,6 +19,7 @@ use ws_proto::Request;
 
 use crate::accept::{AcceptError, Acceptor, Decision};
 use crate::net::NetStream;
+use crate::trace;
 use crate::websocket::WebSocket;
 use hub::{Hub, Place};
 use listen::{Backoff, Listen};
@@ -180,11 +181,14 @@ impl Server {
         let hub = self.hub.clone();
         let _abort = AbortOnDrop(&hub);
         let patience = self.accept_all(Arc::new(handler)).await;
+        trace::shutting_down(hub.count().0);
         hub.go_away();
         within(patience, hub.all_gone()).await;
         hub.abort_all();
         within(ABORT_TIME, hub.all_gone()).await;
-        hub.report()
+        let report = hub.report();
+        trace::ended(&report);
+        report
     }
 
     /// Accepts until the shutdown; gives how long connections may take to end.
@@ -198,37 +202,32 @@ impl Server {
         while let Some((tcp, peer)) = accepting.next().await {
             let (connections, pending) = hub.count();
             if connections >= max_connections || pending >= max_pending_handshakes {
+                trace::no_room(peer);
                 refuse(&hub, tcp);
                 continue;
             }
-            let (acceptor, decide, handler) = (acceptor.clone(), decide.clone(), handler.clone());
-            hub.spawn(|place| run(place, tcp, peer, acceptor, decide, handler));
+            let hands = Box::pin(shake_hands(tcp, peer, acceptor.clone(), decide.clone()));
+            hub.spawn(|place| run(place, hands, handler.clone()));
         }
         hub.patience()
     }
 }
 
 /// The task of a connection. The handshake is in a box, so that it does not take room for as long as the task lives.
-async fn run<H, F>(
-    mut place: Place,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    acceptor: Acceptor,
-    decide: Arc<Decide>,
-    handler: Arc<H>,
-) where
-    H: Fn(WebSocket, Incoming) -> F + Send + Sync + 'static,
-    F: Future<Output = ()> + Send + 'static,
+async fn run<S, H, F>(mut place: Place, hands: Pin<Box<S>>, handler: Arc<H>)
+where
+    S: Future<Output = Result<(WebSocket, Incoming), AcceptError>>,
+    H: Fn(WebSocket, Incoming) -> F,
+    F: Future<Output = ()>,
 {
-    let running = match Box::pin(shake_hands(tcp, peer, acceptor, decide)).await {
-        Ok((mut ws, request)) => {
+    let running = match hands.await {
+        Ok((mut ws, incoming)) => {
             ws.set_control(place.opened());
-            let running = handler(ws, Incoming { request, peer });
-            drop(handler);
-            running
+            handler(ws, incoming)
         }
         Err(_) => return place.refused(),
     };
+    drop(handler);
     running.await;
     place.done();
 }
@@ -238,8 +237,9 @@ async fn shake_hands(
     peer: SocketAddr,
     acceptor: Acceptor,
     decide: Arc<Decide>,
-) -> Result<(WebSocket, Request), AcceptError> {
-    acceptor.accept_with(NetStream::from(tcp), |request| decide(request, peer)).await
+) -> Result<(WebSocket, Incoming), AcceptError> {
+    let (ws, request) = acceptor.accept_with(NetStream::from(tcp), |request| decide(request, peer)).await?;
+    Ok((ws, Incoming { request, peer }))
 }
 
 /// Says that there is no room, without looking at what the client wants.
@@ -303,6 +303,7 @@ impl<L: Listen> Accepting<'_, L> {
                     return Poll::Ready(Some(accepted));
                 }
                 Err(error) => {
+                    trace::accept_failed(&error);
                     self.hub.accept_failed();
                     self.pause = self.backoff.failed(&error).map(|pause| Box::pin(tokio::time::sleep(pause)));
                 }

@@ -209,9 +209,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// # Cancel safety
     /// Cancel-safe: the message goes out whole or not at all. It is queued when the future is first polled, unless the
     /// queue is full; after that, dropping the future only leaves the writing to somebody else.
-    pub async fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
+    pub fn send<M: IntoMessage>(&self, message: M) -> impl Future<Output = Result<(), Error>> {
         let mut message = Some(message);
-        self.put(Flush::Lazy, |tx| queue(tx, &mut message)).await
+        self.put(Flush::Lazy, move |tx| queue(tx, &mut message))
     }
 
     /// Queues a message without writing it, unless more than 32 KiB are queued.
@@ -223,9 +223,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// # Cancel safety
     /// As [`Sender::send`].
-    pub async fn feed(&self, message: impl IntoMessage) -> Result<(), Error> {
+    pub fn feed<M: IntoMessage>(&self, message: M) -> impl Future<Output = Result<(), Error>> {
         let mut message = Some(message);
-        self.put(Flush::Never, |tx| queue(tx, &mut message)).await
+        self.put(Flush::Never, move |tx| queue(tx, &mut message))
     }
 
     /// Sends a message that was encoded once for many connections; otherwise like [`Sender::send`].
@@ -296,14 +296,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
         Ok(())
     }
 
-    async fn put<E>(
+    fn put<E>(
         &self,
         flush: Flush,
         mut queue: impl FnMut(&mut Half) -> Result<(), SendError<E>>,
-    ) -> Result<(), Error> {
+    ) -> impl Future<Output = Result<(), Error>> {
         let mut queued = false;
         let mut timer = Timer::default();
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             while !queued {
                 let mut out = self.shared.lock();
                 if out.broken_since().is_some() {
@@ -328,7 +328,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
             }
             self.poll_flush(cx, &mut timer, |_| false)
         })
-        .await
     }
 
     fn poll_flush(

@@ -160,9 +160,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// # Cancel safety
     /// Cancel-safe: the message goes out whole or not at all. It is queued when the future is first polled, unless the
     /// queue is full; after that, dropping the future only leaves the writing to the next call.
-    pub async fn send(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+    pub fn send<M: IntoMessage>(&mut self, message: M) -> impl Future<Output = Result<(), Error>> {
         let mut message = Some(message);
-        self.put(Flush::Lazy, |tx| queue(tx, &mut message)).await
+        self.put(Flush::Lazy, move |tx| queue(tx, &mut message))
     }
 
     /// Queues a message without writing it, unless more than 32 KiB are queued.
@@ -174,9 +174,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     ///
     /// # Cancel safety
     /// As [`WebSocket::send`].
-    pub async fn feed(&mut self, message: impl IntoMessage) -> Result<(), Error> {
+    pub fn feed<M: IntoMessage>(&mut self, message: M) -> impl Future<Output = Result<(), Error>> {
         let mut message = Some(message);
-        self.put(Flush::Never, |tx| queue(tx, &mut message)).await
+        self.put(Flush::Never, move |tx| queue(tx, &mut message))
     }
 
     /// Sends a message that was encoded once for many connections; otherwise like [`WebSocket::send`].
@@ -226,13 +226,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     }
 
     /// Queues something, and writes as `flush` says.
-    async fn put<E>(
+    ///
+    /// Not an `async fn`, because the compiler would keep the message in such a future twice.
+    fn put<E>(
         &mut self,
         flush: Flush,
         mut queue: impl FnMut(&mut Half) -> Result<(), SendError<E>>,
-    ) -> Result<(), Error> {
+    ) -> impl Future<Output = Result<(), Error>> {
         let mut queued = false;
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             let Whole { inn, out, .. } = &mut *self.whole;
             while !queued {
                 if out.broken_since().is_some() {
@@ -256,7 +258,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
             }
             inn.poll_flush(out, cx, |_| false).map(written)
         })
-        .await
     }
 
     /// Sends a ping (RFC 6455 section 5.5.2) of at most 125 bytes.
@@ -456,5 +457,28 @@ impl<T> fmt::Debug for WebSocket<T> {
             .field("negotiated", &self.whole.negotiated)
             .field("closed", &self.whole.inn.closed)
             .finish_non_exhaustive()
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle connections are the case to save for.
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn threat_033_connections_and_futures_are_small() {
+        async fn echo(mut ws: WebSocket) {
+            while let Some(message) = ws.recv().await {
+                let _ = ws.send(message).await;
+            }
+        }
+        fn size_of_future<F>(_: fn(WebSocket) -> F) -> usize {
+            size_of::<F>()
+        }
+        let connection = size_of::<Whole<NetStream>>();
+        assert!(connection <= 896, "{connection}");
+        let echo = size_of_future(echo);
+        assert!(echo <= 160, "{echo}");
+        assert_eq!(size_of::<WebSocket>(), size_of::<usize>());
     }
 }
