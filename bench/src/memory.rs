@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::measure::{calibrate, has, median, nanoseconds};
 use crate::options::Options;
@@ -11,8 +12,7 @@ use crate::table::Table;
 
 /// Measures and prints.
 pub fn run(options: &Options) {
-    let rows = rows::memory();
-    let rows: Vec<&MemoryRow> = rows.iter().filter(|row| options.wants_row(row.name)).collect();
+    let rows = rows::memory(|name| options.wants_row(name));
     let peers: Vec<&'static Peer> = peers::ALL
         .iter()
         .filter(|peer| options.wants_peer(peer.name))
@@ -65,8 +65,13 @@ fn one(mut command: Command, peer: &Peer, row: &MemoryRow, iterations: u64) -> C
     command
 }
 
+/// Iterations that take a few milliseconds, so that they can be counted exactly but not for long.
+fn counted_iterations(peer: &Peer, row: &MemoryRow) -> u64 {
+    calibrate(peer, row, Duration::from_millis(2)).clamp(4, 2000)
+}
+
 fn allocations(peer: &Peer, row: &MemoryRow) -> Option<f64> {
-    let iterations = row.counted_iterations();
+    let iterations = counted_iterations(peer, row);
     let count = |iterations| {
         let command = one(Command::new(program("-allocations")), peer, row, iterations);
         let output = { command }.output().ok()?;
@@ -77,7 +82,7 @@ fn allocations(peer: &Peer, row: &MemoryRow) -> Option<f64> {
 
 /// What callgrind counts for twice the iterations less what it counts for once.
 fn instructions(peer: &Peer, row: &MemoryRow) -> Option<f64> {
-    let iterations = row.counted_iterations();
+    let iterations = counted_iterations(peer, row);
     let count = |iterations| {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program(""));
@@ -108,7 +113,7 @@ pub fn parse_one(arguments: &[String]) -> Result<(&'static Peer, MemoryRow, u64)
     };
     let peer = peers::named(value("--peer")?).ok_or("no such library")?;
     let name = value("--row")?;
-    let row = rows::memory().into_iter().find(|row| row.name == name).ok_or("no such row")?;
+    let row = rows::memory(|other| other == name).pop().ok_or("no such row")?;
     let iterations = value("--iterations")?.parse().map_err(|_| "iterations are a number")?;
     if !has(peer, &row) {
         return Err("the library doesn't have this row".to_owned());

@@ -26,76 +26,56 @@ pub enum Work {
     Handshake,
 }
 
-impl MemoryRow {
-    /// Iterations that take some hundred thousand instructions: enough to count them exactly.
-    pub fn counted_iterations(&self) -> u64 {
-        let size = match self.work {
-            Work::Receive { payload, .. } => payload,
-            Work::Send { payload, .. } => payload.len(),
-            Work::Handshake => 1024,
-        };
-        (4_000_000 / (size as u64 + 1000)).clamp(8, 2000)
-    }
-}
-
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// All rows in memory, in the order of the tables.
-pub fn memory() -> Vec<MemoryRow> {
+/// The rows in memory whose names are wanted, in the order of the tables. Only their bytes are made.
+pub fn memory(wanted: impl Fn(&str) -> bool) -> Vec<MemoryRow> {
+    use Kind::{Binary, Text};
     use frames::{ascii, binary, multi_byte};
     let whole = usize::MAX;
-    vec![
-        receive("receive-ascii-16", Kind::Text, ascii(16), whole),
-        receive("receive-ascii-125", Kind::Text, ascii(125), whole),
-        receive("receive-ascii-1k", Kind::Text, ascii(KIB), whole),
-        receive("receive-ascii-64k", Kind::Text, ascii(64 * KIB), whole),
-        receive("receive-multibyte-1k", Kind::Text, multi_byte(KIB), whole),
-        receive("receive-binary-16", Kind::Binary, binary(16), whole),
-        receive("receive-binary-1k", Kind::Binary, binary(KIB), whole),
-        receive("receive-binary-64k", Kind::Binary, binary(64 * KIB), whole),
-        pipelined("pipelined-16-in-16k", ascii(16), 8192, 16 * KIB),
-        pipelined("pipelined-1k-in-64k", ascii(KIB), 254, 64 * KIB),
-        pattern_row("fragments-64k-in-16", &ascii(64 * KIB), Kind::Text, 16, 1, whole),
-        receive("chunks-1k-in-1", Kind::Text, ascii(KIB), 1),
-        receive("chunks-16k-in-1460", Kind::Text, ascii(16 * KIB), 1460),
-        receive("chunks-1m-in-64k", Kind::Text, ascii(MIB), 64 * KIB),
-        send("send-server-16", Role::Server, 16),
-        send("send-server-1k", Role::Server, KIB),
-        send("send-server-1m", Role::Server, MIB),
-        send("send-client-16", Role::Client, 16),
-        send("send-client-1k", Role::Client, KIB),
-        send("send-client-16k", Role::Client, 16 * KIB),
-        MemoryRow { name: "handshake-server", work: Work::Handshake },
-    ]
+    let rows: &[(&'static str, &dyn Fn() -> Work)] = &[
+        ("receive-ascii-16", &|| receive(Text, &ascii(16), whole)),
+        ("receive-ascii-125", &|| receive(Text, &ascii(125), whole)),
+        ("receive-ascii-1k", &|| receive(Text, &ascii(KIB), whole)),
+        ("receive-ascii-64k", &|| receive(Text, &ascii(64 * KIB), whole)),
+        ("receive-multibyte-1k", &|| receive(Text, &multi_byte(KIB), whole)),
+        ("receive-binary-16", &|| receive(Binary, &binary(16), whole)),
+        ("receive-binary-1k", &|| receive(Binary, &binary(KIB), whole)),
+        ("receive-binary-64k", &|| receive(Binary, &binary(64 * KIB), whole)),
+        // So many messages back to back that reads cut them anywhere.
+        ("pipelined-16-in-16k", &|| pattern(Text, &ascii(16), 1, 8192, 16 * KIB)),
+        ("pipelined-1k-in-64k", &|| pattern(Text, &ascii(KIB), 1, 254, 64 * KIB)),
+        ("fragments-64k-in-16", &|| pattern(Text, &ascii(64 * KIB), 16, 1, whole)),
+        ("chunks-1k-in-1", &|| receive(Text, &ascii(KIB), 1)),
+        ("chunks-16k-in-1460", &|| receive(Text, &ascii(16 * KIB), 1460)),
+        ("chunks-1m-in-64k", &|| receive(Text, &ascii(MIB), 64 * KIB)),
+        ("send-server-16", &|| send(Role::Server, 16)),
+        ("send-server-1k", &|| send(Role::Server, KIB)),
+        ("send-server-1m", &|| send(Role::Server, MIB)),
+        ("send-client-16", &|| send(Role::Client, 16)),
+        ("send-client-1k", &|| send(Role::Client, KIB)),
+        ("send-client-16k", &|| send(Role::Client, 16 * KIB)),
+        ("handshake-server", &|| Work::Handshake),
+    ];
+    let wanted = rows.iter().filter(|(name, _)| wanted(name));
+    wanted.map(|(name, work)| MemoryRow { name, work: work() }).collect()
 }
 
-fn receive(name: &'static str, kind: Kind, payload: Vec<u8>, read_size: usize) -> MemoryRow {
-    pattern_row(name, &payload, kind, 1, 1, read_size)
+fn receive(kind: Kind, payload: &[u8], read_size: usize) -> Work {
+    pattern(kind, payload, 1, 1, read_size)
 }
 
-/// Many messages back to back, so that reads cut them anywhere.
-fn pipelined(name: &'static str, payload: Vec<u8>, messages: usize, read_size: usize) -> MemoryRow {
-    pattern_row(name, &payload, Kind::Text, 1, messages, read_size)
-}
-
-fn pattern_row(
-    name: &'static str,
-    payload: &[u8],
-    kind: Kind,
-    fragments: usize,
-    messages: usize,
-    read_size: usize,
-) -> MemoryRow {
+fn pattern(kind: Kind, payload: &[u8], fragments: usize, messages: usize, read_size: usize) -> Work {
     let mut pattern = Vec::new();
     for _ in 0..messages {
         frames::put_client_message(&mut pattern, kind, payload, fragments);
     }
-    MemoryRow { name, work: Work::Receive { pattern: pattern.leak(), read_size, payload: payload.len() } }
+    Work::Receive { pattern: pattern.leak(), read_size, payload: payload.len() }
 }
 
-fn send(name: &'static str, role: Role, len: usize) -> MemoryRow {
-    MemoryRow { name, work: Work::Send { role, payload: frames::binary(len).leak() } }
+fn send(role: Role, len: usize) -> Work {
+    Work::Send { role, payload: frames::binary(len).leak() }
 }
 
 /// One row over loopback: 100 connections, each with `depth` messages under way.

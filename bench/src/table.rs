@@ -1,6 +1,11 @@
 //! Prints a table: a line per row, a column per library, and how ours compares.
 
+use std::mem;
+
 use crate::peers::{Peer, Side};
+
+/// What stands where there is no value.
+const NONE: &str = "-";
 
 /// One measured quantity for all rows and libraries.
 pub struct Table<'a> {
@@ -31,8 +36,10 @@ impl Table<'_> {
             lines.push([name.clone()].into_iter().chain(cells).collect());
         }
         print_aligned(&lines);
-        let ratios = self.ratios(&used);
-        if ratios.iter().skip(1).flatten().any(|cell| cell.ends_with('x')) {
+        let mut ratios = self.ratios(&used);
+        let mut heads = true;
+        ratios.retain(|line| mem::take(&mut heads) || line.iter().skip(1).any(|cell| cell != NONE));
+        if ratios.len() > 1 {
             println!();
             print_aligned(&ratios);
         }
@@ -77,14 +84,14 @@ impl Table<'_> {
 
     fn value(&self, value: Option<f64>) -> String {
         let digits = self.digits;
-        value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+        value.map_or(NONE.to_owned(), |value| format!("{value:.digits$}"))
     }
 }
 
 fn ratio(value: Option<f64>, by: Option<f64>) -> String {
     match (value, by) {
         (Some(value), Some(by)) if by > 0.0 => format!("{:.2}x", value / by),
-        _ => "-".to_owned(),
+        _ => NONE.to_owned(),
     }
 }
 
