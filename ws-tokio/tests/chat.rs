@@ -269,7 +269,7 @@ async fn one_who_does_not_read_holds_nobody_up() {
     }
     assert_eq!(hub.len(), 1);
     // The deadline for a transport that takes nothing ends the session.
-    session.await.unwrap();
+    timeout(PATIENCE, session).await.unwrap().unwrap();
     drop(deaf);
 }
 
