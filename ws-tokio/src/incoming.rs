@@ -198,7 +198,12 @@ impl In {
     fn stream_ended<T, A: Reach<T>>(&mut self, out: &mut A, cx: &mut Context<'_>, error: Option<io::Error>) {
         self.eof = true;
         self.now = self.clock.now();
-        let broken = out.reach(cx, |out, _| out.broken_since().is_some());
+        let (gone, broken) = out.reach(cx, |out, _| (out.io.is_none(), out.broken_since().is_some()));
+        if gone {
+            // A sender has let go of it.
+            self.rx.abort(self.now);
+            return;
+        }
         // After the peer's Close it does not matter how the stream ends; many peers reset it.
         if broken || (error.is_some() && !self.ending) {
             self.rx.transport_failed(self.now);
@@ -370,7 +375,7 @@ impl In {
             let drained = out.poll_drain(cx);
             self.exchange(out);
             if out.io.is_none() && !self.rx.is_over() {
-                // The other half has let go of it.
+                // A sender has let go of it.
                 self.rx.abort(self.now);
             }
             if self.rx.is_over() {

@@ -67,7 +67,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
 
     /// Writes until nothing is queued and the transport has flushed.
     pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if self.failure.is_some() {
+        if self.failure.is_some() || self.io.is_none() {
             return Poll::Ready(Err(Broken));
         }
         match ready!(self.poll_drain_io(cx)) {

@@ -67,6 +67,14 @@ fn sent(result: Result<(), SendError<Message>>) -> Result<(), Error> {
     })
 }
 
+/// Closing what is closed already is no error.
+fn done(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::Closed) => Ok(()),
+        result => result,
+    }
+}
+
 /// `poll_close` sends a Close with 1000; the stream then tells when the connection has ended.
 impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<T> {
     type Error = Error;
@@ -85,7 +93,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<T> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let _ = self.start_close(CloseCode::NORMAL, "");
-        self.poll_written(cx)
+        self.poll_written(cx).map(done)
     }
 }
 
@@ -107,6 +115,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for Sender<T> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let _ = self.start_close(CloseCode::NORMAL, "");
-        self.poll_sink(cx, true)
+        self.poll_sink(cx, true).map(done)
     }
 }

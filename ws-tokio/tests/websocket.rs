@@ -70,7 +70,7 @@ async fn close_tells_how_it_ended_on_both_sides() {
         assert_eq!(client.close(1000, "").await.unwrap(), ours);
         assert_eq!(client.recv().await, None);
         assert_eq!(client.send("late").await, Err(Error::Closed));
-        assert_eq!(client.flush().await, Ok(()));
+        assert_eq!(client.flush().await, Err(Error::Closed));
     })
     .await;
 }

@@ -52,3 +52,5 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     frame
 }
+
+pub mod io;
