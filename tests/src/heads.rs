@@ -90,7 +90,8 @@ fn serve(config: &ServerConfig, wire: &[u8], next: impl FnMut() -> usize) -> Out
         outcome.poll(&mut open, &mut []);
         conn = Some(open);
     }
-    if let Some(handshake) = machine {
+    if let Some(mut handshake) = machine {
+        outcome.step = format!("{:?}", handshake.poll(NOW, &mut Input::empty()));
         outcome.error = format!("{:?}", handshake.error());
         outcome.written.extend(handshake.outgoing().flatten());
     }
