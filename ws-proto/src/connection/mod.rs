@@ -233,6 +233,12 @@ impl Connection {
     /// Lets the halves know of each other's doings.
     #[inline]
     fn exchange(&mut self, now: Instant) {
+        if self.rx.owes() || !self.tx.is_quiet() {
+            self.exchange_all(now);
+        }
+    }
+
+    fn exchange_all(&mut self, now: Instant) {
         loop {
             if self.rx.owes()
                 && let Some(owed) = self.rx.take_owed()

@@ -187,47 +187,32 @@ impl Queue {
 
     /// What to write next, in order.
     #[inline]
-    pub(super) fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        let only_run = self.controls.is_none() && self.segments.is_empty();
-        let run = if only_run { self.run.get(self.begun..) } else { None };
-        let all = if only_run { None } else { Some(self.all_slices()) };
-        run.into_iter().chain(all.into_iter().flatten()).filter(|slice| !slice.is_empty())
+    pub(super) fn slices(&self) -> Slices<'_> {
+        Slices { queue: self, place: Place::Start }
     }
 
-    fn all_slices(&self) -> impl Iterator<Item = &[u8]> {
-        // A segment is begun only while no control frame is, and the other way round.
-        let begun = self.begun > 0;
-        let first = begun.then(|| self.first());
-        let older = self.segments.iter().enumerate().skip(usize::from(begun));
-        let older = older.flat_map(|(i, s)| s.slices(if i == 0 { self.begun } else { 0 }));
-        let run_is_first = self.segments.is_empty();
-        let run = if begun && run_is_first {
-            &[]
-        } else {
-            self.run.get(if run_is_first { self.begun } else { 0 }..).unwrap_or_default()
-        };
-        let controls = self.controls.as_deref();
-        let close = controls.map_or(&[][..], |c| c.close.get(c.close_begun..).unwrap_or_default());
-        first
-            .into_iter()
-            .flatten()
-            .chain(controls.into_iter().flat_map(Controls::slices))
-            .chain(older)
-            .chain([run, close])
+    /// Whether there is nothing but the run.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.controls.is_none() && self.segments.is_empty()
     }
 
-    /// The rest of the first segment.
-    fn first(&self) -> [&[u8]; 2] {
-        match self.segments.front() {
-            Some(segment) => segment.slices(self.begun),
-            None => [self.run.get(self.begun..).unwrap_or_default(), &[]],
-        }
+    /// The unwritten part of the run.
+    #[inline]
+    fn run_rest(&self) -> &[u8] {
+        let begun = if self.segments.is_empty() { self.begun } else { 0 };
+        self.run.get(begun..).unwrap_or_default()
+    }
+
+    /// The slices of a segment of which a part may have been written.
+    fn segment_rest(&self, index: usize) -> Option<[&[u8]; 2]> {
+        Some(self.segments.get(index)?.slices(if index == 0 { self.begun } else { 0 }))
     }
 
     /// `n` bytes of [`Queue::slices`] were written. Says whether the last byte of the Close was among them.
     #[inline]
     pub(super) fn advance(&mut self, n: usize) -> bool {
-        if self.controls.is_none() && self.segments.is_empty() && n == self.pending {
+        if self.is_plain() && n == self.pending {
             self.finish_run();
             return false;
         }
@@ -320,5 +305,86 @@ impl Queue {
             self.run = Vec::new();
             self.segments = VecDeque::new();
         }
+    }
+}
+
+/// Iterator over what is to be written next.
+#[derive(Debug)]
+pub(super) struct Slices<'q> {
+    queue: &'q Queue,
+    place: Place,
+}
+
+/// Where the iterator is. A number says which of two parts comes next.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Start,
+    /// The segment that was begun, if there is one: nothing may come in between.
+    Begun(usize),
+    Controls(usize),
+    Segment(usize, usize),
+    Run,
+    Close,
+    End,
+}
+
+impl<'q> Iterator for Slices<'q> {
+    type Item = &'q [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'q [u8]> {
+        match self.place {
+            Place::End => None,
+            Place::Start if self.queue.is_plain() => {
+                self.place = Place::End;
+                Some(self.queue.run_rest()).filter(|rest| !rest.is_empty())
+            }
+            _ => self.next_of_many(),
+        }
+    }
+}
+
+impl<'q> Slices<'q> {
+    fn next_of_many(&mut self) -> Option<&'q [u8]> {
+        loop {
+            let slice = self.step()?;
+            if !slice.is_empty() {
+                return Some(slice);
+            }
+        }
+    }
+
+    /// Moves on by one place; what is found there may be empty.
+    fn step(&mut self) -> Option<&'q [u8]> {
+        let queue = self.queue;
+        // A segment is begun only while no control frame is, and the other way round.
+        let begun = queue.begun > 0;
+        let (slice, next): (&[u8], Place) = match self.place {
+            Place::Start if begun => (&[], Place::Begun(0)),
+            Place::Start => (&[], Place::Controls(0)),
+            Place::Begun(part) => match queue.segment_rest(0) {
+                Some(parts) => (parts[part], if part == 0 { Place::Begun(1) } else { Place::Controls(0) }),
+                None => (queue.run_rest(), Place::Controls(0)),
+            },
+            Place::Controls(part) => {
+                let slice = queue.controls.as_ref().map_or(&[][..], |c| c.slices()[part]);
+                (slice, if part == 0 { Place::Controls(1) } else { Place::Segment(usize::from(begun), 0) })
+            }
+            Place::Segment(index, part) => match queue.segment_rest(index) {
+                Some(parts) => {
+                    (parts[part], if part == 0 { Place::Segment(index, 1) } else { Place::Segment(index + 1, 0) })
+                }
+                None => (&[], Place::Run),
+            },
+            Place::Run if begun && queue.segments.is_empty() => (&[], Place::Close),
+            Place::Run => (queue.run_rest(), Place::Close),
+            Place::Close => {
+                let close = queue.controls.as_ref().and_then(|c| c.close.get(c.close_begun..));
+                (close.unwrap_or_default(), Place::End)
+            }
+            Place::End => return None,
+        };
+        self.place = next;
+        Some(slice)
     }
 }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::mem;
+use core::num::NonZeroUsize;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +39,8 @@ const MAX_CONTROL_QUEUE: usize = 16 * 1024;
 pub struct Sender {
     role: Role,
     high_water: usize,
+    /// The longest payload of a data frame that is sent.
+    max_frame: usize,
     /// Neither closing nor inside a message: a whole message may be queued.
     accepting: bool,
     queue: Queue,
@@ -71,6 +74,7 @@ impl Sender {
         Self {
             role,
             high_water: config.limits.outgoing,
+            max_frame: config.auto_fragment.map_or(usize::MAX, NonZeroUsize::get),
             accepting: true,
             queue: Queue::default(),
             keys: MaskKeys::new(entropy),
@@ -103,7 +107,7 @@ impl Sender {
             return Err(self.refusal(message));
         }
         let bytes = message.bytes();
-        if self.config.auto_fragment.is_some_and(|max| bytes.len() > max.get()) {
+        if bytes.len() > self.max_frame {
             return self.send_fragmented(message);
         }
         let opcode = opcode(message.kind());
@@ -138,7 +142,7 @@ impl Sender {
     }
 
     fn send_fragmented<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError<M>> {
-        let max = self.config.auto_fragment.map_or(usize::MAX, core::num::NonZeroUsize::get);
+        let max = self.max_frame;
         let mut opcode = opcode(message.kind());
         let len = message.bytes().len() as u64;
         let shared = match self.role {
