@@ -377,7 +377,7 @@ fn act<E: Endpoint>(end: &mut Driven<E>, role: Role, choices: &mut Choices<'_>) 
     let number = choices.below(20);
     let n = choices.below(24);
     let bytes = choices.take(n).to_vec();
-    let kind = if number % 2 == 0 { Kind::Text } else { Kind::Binary };
+    let kind = if number.is_multiple_of(2) { Kind::Text } else { Kind::Binary };
     let text = String::from_utf8_lossy(&bytes).into_owned().into_bytes();
     let call = match number {
         0 | 1 => Some(Call::Send(kind, text.repeat(1 + n / 20 * 400))),
@@ -390,7 +390,7 @@ fn act<E: Endpoint>(end: &mut Driven<E>, role: Role, choices: &mut Choices<'_>) 
             Some(Call::Close((n > 0).then(|| (999 + n as u16, String::from_utf8_lossy(&bytes).into_owned()))))
         }
         9 if n == 23 => Some(Call::Abort),
-        10 => Some(Call::Delivery(if n % 2 == 0 { Delivery::Chunks } else { Delivery::Messages })),
+        10 => Some(Call::Delivery(if n.is_multiple_of(2) { Delivery::Chunks } else { Delivery::Messages })),
         _ => None,
     };
     let mut written = Vec::new();
