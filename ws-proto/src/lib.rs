@@ -69,6 +69,7 @@ mod time;
 mod version;
 pub mod wire;
 
+pub use bytes;
 pub use close::{Cause, CloseCode, CloseFrame, Closed, Initiator, MAX_REASON};
 pub use config::{Config, Delivery, Leniency, Limits, Rate, Timers};
 pub use connection::{Connection, Negotiated};

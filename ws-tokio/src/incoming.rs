@@ -18,7 +18,7 @@ use crate::trace;
 /// Events after which a task lets others run, if its connection never made it wait.
 const BUDGET: u32 = 128;
 /// What a read counts against it.
-const FILL_COST: u32 = 8;
+const FILL_COST: u32 = 4;
 /// Pings that came in one read and are each answered, if the transport takes it. The core keeps one pong, for the
 /// latest ping, and more are not owed (RFC 6455 section 5.5.3); but some peers count.
 const PONGS: u32 = 16;
@@ -181,6 +181,7 @@ impl In {
         match result {
             Poll::Ready(Ok(n)) if n > 0 => {
                 self.now = self.clock.now();
+                self.make_room();
                 self.buffer = Some(buffer);
                 self.start = 0;
                 self.end = n as u32;
@@ -193,6 +194,15 @@ impl In {
         }
         pool::give(buffer);
         if self.eof { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Lets a long message go on in memory that another one has left.
+    fn make_room(&mut self) {
+        if let Some(wanted) = self.rx.room_wanted()
+            && let Some(room) = pool::take_large(wanted)
+        {
+            pool::give_large(self.rx.swap_room(room));
+        }
     }
 
     fn stream_ended<T, A: Reach<T>>(&mut self, out: &mut A, cx: &mut Context<'_>, error: Option<io::Error>) {
@@ -383,9 +393,7 @@ impl In {
             }
             match drained {
                 Poll::Pending => {
-                    // Starts the clock for a transport that takes nothing.
-                    self.now = self.clock.now();
-                    out.tx.handle_timeout(self.now);
+                    out.watch_for_stall();
                 }
                 Poll::Ready(Err(_)) if self.eof => {
                     self.rx.transport_failed(self.now);
@@ -461,7 +469,7 @@ impl In {
                 Poll::Pending if enough(out) => return Poll::Ready(true),
                 Poll::Pending => {}
             }
-            out.tx.handle_timeout(self.clock.now());
+            out.watch_for_stall();
             if !self.timer.poll_due(cx, self.clock, out.tx.poll_timeout()) {
                 return Poll::Pending;
             }

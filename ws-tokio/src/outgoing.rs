@@ -9,6 +9,7 @@ use ws_proto::connection::Sender as Half;
 use ws_proto::{CloseCode, Instant, Role};
 
 use crate::clock::Clock;
+use crate::pool;
 
 /// Above this many queued bytes a message is not held back for those that follow it.
 pub(crate) const FLUSH_AT: usize = 32 * 1024;
@@ -84,7 +85,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
         while self.tx.wants_write() {
             let n = ready!(self.poll_write(cx))?;
             self.unflushed = true;
-            self.tx.advance(n);
+            self.tx.advance_reclaiming(n, &mut pool::reclaim);
         }
         if self.unflushed {
             if let Some(io) = &mut self.io {
@@ -158,6 +159,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
 }
 
 impl<T> Out<T> {
+    /// The transport takes nothing: starts the clock for that, if it does not run. Whether it has run out is for a
+    /// timer to tell.
+    pub(crate) fn watch_for_stall(&mut self) {
+        if self.tx.poll_timeout().is_none() {
+            self.tx.handle_timeout(self.clock.now());
+        }
+    }
+
     /// Since when nothing can be written any more.
     pub(crate) fn broken_since(&self) -> Option<Instant> {
         self.failure.as_ref().map(|(_, since)| *since)

@@ -1,16 +1,28 @@
-//! Scratch buffers for reading, shared by all connections that run on a thread.
+//! Memory that is shared by all connections that run on a thread.
 //!
-//! A connection holds one only while it contains bytes that were not parsed yet, so an idle connection holds none.
+//! *Scratch buffers* for reading: a connection holds one only while it contains bytes that were not parsed yet, so an
+//! idle connection holds none.
+//!
+//! *Large vectors*, in which long messages are put together. They come back once a message that was sent on has been
+//! written; to get fresh memory from the system for each message costs more than to copy it.
 
 use std::cell::RefCell;
+
+use ws_proto::bytes::Bytes;
 
 /// Bytes of a buffer: as much as one read may bring.
 pub(crate) const SIZE: usize = 64 * 1024;
 /// Buffers that a thread keeps.
 const KEEP: usize = 8;
 
+/// A vector is large from here on.
+const LARGE: usize = 128 * 1024;
+/// Bytes in large vectors that a thread keeps.
+const KEEP_LARGE: usize = 4 * 1024 * 1024;
+
 thread_local! {
     static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static SPARE_LARGE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A buffer of [`SIZE`] bytes with anything in it. Only a new one is zeroed, never one that is used again.
@@ -30,6 +42,42 @@ pub(crate) fn give(buffer: Box<[u8]>) {
     });
 }
 
+/// The smallest large vector with at least this capacity that the thread keeps.
+pub(crate) fn take_large(capacity: usize) -> Option<Vec<u8>> {
+    let found = SPARE_LARGE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        let fitting = spare.iter().enumerate().filter(|(_, vector)| vector.capacity() >= capacity);
+        let (best, _) = fitting.min_by_key(|(_, vector)| vector.capacity())?;
+        Some(spare.swap_remove(best))
+    });
+    found.ok().flatten()
+}
+
+/// Keeps a vector if it is large and there is room for it.
+pub(crate) fn give_large(vector: Vec<u8>) {
+    if vector.capacity() < LARGE {
+        return;
+    }
+    let _ = SPARE_LARGE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        let kept: usize = spare.iter().map(Vec::capacity).sum();
+        if kept + vector.capacity() <= KEEP_LARGE {
+            spare.push(vector);
+        }
+    });
+}
+
+/// Keeps the memory of a payload that was written, if nobody else holds it.
+pub(crate) fn reclaim(payload: Bytes) {
+    if payload.len() >= LARGE
+        && let Ok(mut payload) = payload.try_into_mut()
+    {
+        // Emptied first, or turning it into a vector would move the bytes.
+        payload.clear();
+        give_large(payload.into());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +94,25 @@ mod tests {
             give(vec![0; SIZE].into_boxed_slice());
         }
         assert_eq!(SPARE.with(|spare| spare.borrow().len()), KEEP);
+    }
+
+    #[test]
+    fn the_memory_of_a_long_message_is_used_again() {
+        let message = vec![1; LARGE];
+        let at = message.as_ptr();
+        let payload = Bytes::from(message);
+        let held = payload.clone();
+        reclaim(payload);
+        assert!(take_large(LARGE).is_none(), "somebody still holds it");
+        reclaim(held);
+        assert!(take_large(2 * LARGE).is_none());
+        let again = take_large(LARGE).unwrap();
+        assert_eq!(again.as_ptr(), at);
+        assert!(again.is_empty());
+        for _ in 0..100 {
+            give_large(Vec::with_capacity(LARGE));
+        }
+        let kept: usize = SPARE_LARGE.with(|spare| spare.borrow().iter().map(Vec::capacity).sum());
+        assert_eq!(kept, KEEP_LARGE);
     }
 }

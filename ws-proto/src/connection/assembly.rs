@@ -10,6 +10,8 @@ use crate::wire::{extend_masked, mask, mask_is_ascii};
 
 /// Room that may be made beyond what has arrived.
 const STEP: usize = 16 * 1024;
+/// From here on a message is worth a large vector of somebody else's.
+const PROVEN: usize = 32 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
@@ -39,6 +41,19 @@ impl Assembly {
         let need = self.buffer.len() + bytes;
         let ahead = usize::try_from(to_come).unwrap_or(usize::MAX).min(need.max(STEP));
         self.buffer.try_reserve_exact(bytes.saturating_add(ahead)).map_err(|_| ProtocolError::OutOfMemory)
+    }
+
+    /// How much room the message needs, if it is long, does not have the room, and has begun to prove it.
+    pub(super) fn room_wanted(&self, to_come: u64) -> Option<usize> {
+        let need = usize::try_from(to_come).ok()?.checked_add(self.buffer.len())?;
+        (self.buffer.len() >= PROVEN && need > self.buffer.capacity()).then_some(need)
+    }
+
+    /// Goes on in `room`, which is empty; gives the vector that was used so far.
+    pub(super) fn swap_room(&mut self, mut room: Vec<u8>) -> Vec<u8> {
+        room.clear();
+        room.extend_from_slice(&self.buffer);
+        core::mem::replace(&mut self.buffer, room)
     }
 
     /// Adds a piece of payload; `to_come` bytes of the message are still to come, or more.

@@ -210,24 +210,26 @@ impl Queue {
     }
 
     /// `n` bytes of [`Queue::slices`] were written. Says whether the last byte of the Close was among them.
+    ///
+    /// Payloads that were kept whole and are written now are handed to `spent`.
     #[inline]
-    pub(super) fn advance(&mut self, n: usize) -> bool {
+    pub(super) fn advance(&mut self, n: usize, spent: &mut dyn FnMut(Bytes)) -> bool {
         if self.is_plain() && n == self.pending {
             self.finish_run();
             return false;
         }
-        self.advance_any(n)
+        self.advance_any(n, spent)
     }
 
-    fn advance_any(&mut self, mut n: usize) -> bool {
+    fn advance_any(&mut self, mut n: usize, spent: &mut dyn FnMut(Bytes)) -> bool {
         if self.begun > 0 {
-            n -= self.advance_first(n);
+            n -= self.advance_first(n, spent);
         }
         if let Some(controls) = &mut self.controls {
             n -= controls.advance(n);
         }
         while n > 0 && self.pending > 0 {
-            n -= self.advance_first(n);
+            n -= self.advance_first(n, spent);
         }
         let Some(controls) = &mut self.controls else { return false };
         let closed = controls.advance_close(n);
@@ -238,15 +240,17 @@ impl Queue {
     }
 
     /// Takes up to `n` bytes off the first segment; gives how many.
-    fn advance_first(&mut self, n: usize) -> usize {
+    fn advance_first(&mut self, n: usize, spent: &mut dyn FnMut(Bytes)) -> usize {
         let len = self.segments.front().map_or(self.run.len(), Segment::len);
         let step = n.min(len - self.begun);
         self.begun += step;
         self.pending -= step;
         if self.begun == len {
             self.begun = 0;
-            if self.segments.pop_front().is_none() {
-                self.finish_run();
+            match self.segments.pop_front() {
+                Some(Segment::Large { payload, .. }) => spent(payload),
+                Some(Segment::Run(_)) => {}
+                None => self.finish_run(),
             }
         }
         step
@@ -269,7 +273,7 @@ impl Queue {
             return (Some(self.take_first()), false);
         }
         let Some(next) = self.slices().next().map(Bytes::copy_from_slice) else { return (None, false) };
-        let closed = self.advance_any(next.len());
+        let closed = self.advance_any(next.len(), &mut drop);
         (Some(next), closed)
     }
 
@@ -282,7 +286,7 @@ impl Queue {
                     Some(rest) if !rest.is_empty() => Bytes::copy_from_slice(rest),
                     _ => payload.slice(begun - head_len..),
                 };
-                self.advance_first(bytes.len());
+                self.advance_first(bytes.len(), &mut drop);
                 return bytes;
             }
             Some(Segment::Run(run)) => mem::take(run),

@@ -576,6 +576,21 @@ impl Receiver {
         self.stats
     }
 
+    /// How much room the open message needs, if it is long and does not have it yet: a vector of that capacity saves
+    /// growing step by step. See [`Receiver::swap_room`].
+    #[must_use]
+    pub fn room_wanted(&self) -> Option<usize> {
+        self.assembly.room_wanted(self.frame?.left)
+    }
+
+    /// Puts the open message together in `room`, whatever was in it, and gives the vector used so far.
+    ///
+    /// For adapters that keep large vectors to use them again. The capacity of `room` does not count against any
+    /// limit.
+    pub fn swap_room(&mut self, room: Vec<u8>) -> Vec<u8> {
+        self.assembly.swap_room(room)
+    }
+
     /// Gives unused memory back; for connections that turn idle.
     pub fn release_memory(&mut self) {
         self.assembly.release();

@@ -474,9 +474,18 @@ impl Sender {
     /// Reports that the transport took the first `n` bytes of [`Sender::outgoing`].
     #[inline]
     pub fn advance(&mut self, n: usize) {
+        self.advance_reclaiming(n, &mut drop);
+    }
+
+    /// Like [`Sender::advance`]; hands payloads that were queued whole to `spent` once they are written.
+    ///
+    /// Where nobody else holds one, its memory can serve for the next message:
+    /// [`Receiver::swap_room`](super::Receiver::swap_room).
+    #[inline]
+    pub fn advance_reclaiming(&mut self, n: usize, spent: &mut dyn FnMut(Bytes)) {
         if n > 0 {
             self.stalled_since = None;
-            if self.queue.advance(n) {
+            if self.queue.advance(n, spent) {
                 self.close_written();
             }
             if self.keepalive_waits {
