@@ -115,6 +115,26 @@ pub fn closed_words(closed: &ws_proto::Closed) -> String {
     format!("{:?} by {by} received {received} sent {sent} code {} {clean}", closed.cause, closed.code())
 }
 
+/// All scripts of `tests/vectors`.
+///
+/// # Panics
+/// If a file can't be read.
+#[must_use]
+pub fn scripts() -> Vec<Transcript> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
+    let files = folder.read_dir().expect("the folder of scripts");
+    let mut files: Vec<_> = files.map(|file| file.expect("a file of scripts").path()).collect();
+    files.sort();
+    let mut all = Vec::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "txt")) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let text = std::fs::read_to_string(file).expect("a file of scripts");
+        all.extend(parse(&name, &text).unwrap_or_else(|error| panic!("{error}")));
+    }
+    assert!(all.len() > 250, "only {} scripts were found", all.len());
+    all
+}
+
 /// Reads a file of scripts; each begins with a line `== title`.
 ///
 /// # Errors
