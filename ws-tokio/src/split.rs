@@ -353,8 +353,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
                 Poll::Pending if enough(&out) => return Poll::Ready(Ok(())),
                 Poll::Pending => {}
             }
-            let now = out.clock.now();
-            out.tx.handle_timeout(now);
+            out.watch_for_stall();
             if !timer.poll_due(cx, out.clock, out.tx.poll_timeout()) {
                 return Poll::Pending;
             }
