@@ -155,6 +155,17 @@ impl Acceptor {
         D: FnOnce(&Request) -> F,
         F: Future<Output = Decision>,
     {
+        // The handshake is large and short, the connection small and long: a task that does both should not
+        // keep room for the first.
+        Box::pin(self.shake_hands(transport, decide)).await
+    }
+
+    async fn shake_hands<T, D, F>(&self, transport: T, decide: D) -> Result<(WebSocket<T>, Request), AcceptError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        D: FnOnce(&Request) -> F,
+        F: Future<Output = Decision>,
+    {
         set_nodelay(&transport);
         let clock = Clock::start();
         let machine = ServerHandshake::new(clock.now(), self.config.clone());
