@@ -22,8 +22,6 @@ const FILL_COST: u32 = 4;
 /// Pings that came in one read and are each answered, if the transport takes it. The core keeps one pong, for the
 /// latest ping, and more are not owed (RFC 6455 section 5.5.3); but some peers count.
 const PONGS: u32 = 16;
-/// Memory is released once a connection was quiet for this long.
-const QUIET: Duration = Duration::from_secs(1);
 /// After a failed write, how long to wait for what the peer sent before it went away.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
@@ -62,9 +60,6 @@ pub(crate) struct In {
     eof: bool,
     /// The peer's Close arrived, or this side failed the connection.
     ending: bool,
-    fresh: bool,
-    /// Memory is to be released at this time unless something happens.
-    release_at: Instant,
     pub(crate) closed: Option<Box<Closed>>,
     pub(crate) error: Option<io::Error>,
     /// The `Stream` implementation has ended.
@@ -88,8 +83,6 @@ impl In {
             spent: 0,
             eof: false,
             ending: false,
-            fresh: true,
-            release_at: Instant::MAX,
             closed: None,
             error: None,
             told: false,
@@ -405,44 +398,31 @@ impl In {
                     if self.rx.wants_shutdown() == Some(Shutdown::Write) {
                         let _ = out.poll_shutdown(cx);
                     }
-                    self.plan_release(out);
+                    self.release(out);
                 }
             }
             let all = [deadline, self.rx.poll_timeout(), out.tx.poll_timeout()];
-            let next = all.into_iter().flatten().min();
-            // No timer is made for the sake of memory alone.
-            return next.map(|next| next.min(self.release_at));
+            return all.into_iter().flatten().min();
         }
     }
 
-    /// The connection turns idle with nothing left to write: decides when to give memory back.
-    fn plan_release<T>(&mut self, out: &mut Out<T>) {
+    /// The connection waits with nothing left to write: gives memory back.
+    ///
+    /// At once, not after a while: buffers of many connections would otherwise lie between what stays, and the
+    /// system would never see their pages again.
+    fn release<T>(&mut self, out: &mut Out<T>) {
         if !out.used {
             return;
         }
         out.used = false;
-        if self.fresh || self.rx.poll_timeout().is_none() {
-            self.fresh = false;
-            self.release(out);
-        } else {
-            self.release_at = self.now.saturating_add(QUIET);
-        }
-    }
-
-    fn release<T>(&mut self, out: &mut Out<T>) {
-        self.release_at = Instant::MAX;
+        // Messages that passed since the last time count as having passed now, for the idle timer.
+        self.now = self.clock.now();
+        self.rx.observe(self.now, out.tx.messages_sent());
         self.rx.release_memory();
         out.tx.release_memory();
     }
 
     fn handle_timeout<T>(&mut self, out: &mut Out<T>) {
-        if self.now >= self.release_at {
-            if out.used {
-                self.release_at = Instant::MAX;
-            } else {
-                self.release(out);
-            }
-        }
         if out.broken_since().is_some_and(|since| self.now >= since.saturating_add(AFTERMATH)) {
             self.rx.transport_failed(self.now);
         }

@@ -584,12 +584,9 @@ impl Sender {
         (self.stats, self.pings.as_ref().and_then(|pings| pings.round_trip))
     }
 
-    /// Gives unused memory back; for connections that turn idle.
+    /// Gives unused memory back; for connections that turn idle. A client keeps its 256 bytes of mask keys.
     pub fn release_memory(&mut self) {
         self.queue.release();
-        if self.role == Role::Client {
-            self.keys.release();
-        }
         if let Some(pings) = &mut self.pings
             && pings.sent.is_empty()
         {
