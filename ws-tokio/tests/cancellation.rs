@@ -76,7 +76,7 @@ fn threat_108_recv_event_and_lent_events_dropped_at_every_byte() {
     let mut got: Vec<Message> = Vec::new();
     let mut pings = 0;
     while got.len() < 100 {
-        let event = if got.len() % 2 == 0 {
+        let event = if got.len().is_multiple_of(2) {
             once(ws.recv_event()).map(Option::unwrap)
         } else {
             once(ws.recv_with(|event| Some(event.into_owned()))).map(Option::unwrap)
