@@ -544,7 +544,7 @@ impl Receiver {
 
     /// Tells the timers what time it is; the first call starts them.
     #[inline]
-    pub(super) fn observe(&mut self, now: Instant, messages_sent: u64) {
+    pub fn observe(&mut self, now: Instant, messages_sent: u64) {
         self.life.observe(now, self.stats.messages.wrapping_add(messages_sent));
     }
 
