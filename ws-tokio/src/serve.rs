@@ -344,3 +344,65 @@ impl ServerHandle {
         self.hub.count().0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails some times with the error of a system that has no more file descriptors.
+    struct Failing {
+        failures: u32,
+        calls: u32,
+        connection: Option<(TcpStream, SocketAddr)>,
+    }
+
+    impl Listen for Failing {
+        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+            self.calls += 1;
+            if self.calls <= self.failures {
+                return Poll::Ready(Err(io::Error::from_raw_os_error(24)));
+            }
+            self.connection.take().map_or(Poll::Pending, |connection| Poll::Ready(Ok(connection)))
+        }
+    }
+
+    async fn connection() -> (TcpStream, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (_, accepted) = tokio::join!(connecting, listener.accept());
+        accepted.unwrap()
+    }
+
+    #[tokio::test]
+    async fn threat_118_a_shortage_is_waited_out_without_spinning() {
+        let connection = Some(connection().await);
+        tokio::time::pause();
+        let hub = Hub::default();
+        let listener = Failing { failures: 20, calls: 0, connection };
+        let mut accepting = Accepting { listener, hub: &hub, backoff: Backoff::default(), pause: None };
+        let start = Instant::now();
+        assert!(accepting.next().await.is_some());
+        // 10, 20, 40 ... ms, and then a second each: few calls in a long time, and no longer than a second too late.
+        assert_eq!(accepting.listener.calls, 21);
+        assert_eq!(start.elapsed().as_secs(), 1 + 13);
+        assert_eq!(hub.report().accept_errors, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn threat_118_a_shutdown_ends_the_pause() {
+        let hub = Arc::new(Hub::default());
+        let listener = Failing { failures: u32::MAX, calls: 0, connection: None };
+        let mut accepting = Accepting { listener, hub: &hub, backoff: Backoff::default(), pause: None };
+        let later = tokio::spawn({
+            let hub = hub.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(1500)).await;
+                hub.shut_down(Duration::ZERO);
+            }
+        });
+        let start = Instant::now();
+        assert!(accepting.next().await.is_none());
+        assert_eq!(start.elapsed().as_millis(), 1500);
+        later.await.unwrap();
+    }
+}
