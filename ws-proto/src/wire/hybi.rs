@@ -145,7 +145,7 @@ impl Header {
             _ => {}
         }
         let short = b1 & LEN;
-        if opcode.is_control() && short > MAX_CONTROL as u8 {
+        if opcode.is_control() && usize::from(short) > MAX_CONTROL {
             return Err(ProtocolError::ControlTooLong);
         }
         if opcode == Opcode::Close && short == 1 {
@@ -166,6 +166,7 @@ impl Header {
 
     /// Writes the head in its shortest form; gives its length.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a length of at most 125")]
     pub fn encode(&self, out: &mut [u8; MAX_HEAD]) -> usize {
         let masked = if self.mask.is_some() { MASK } else { 0 };
         out[0] = if self.fin { FIN } else { 0 } | (self.rsv & 7) << 4 | self.opcode as u8;

@@ -32,10 +32,17 @@ pub fn mask_is_ascii(key: [u8; 4], offset: usize, payload: &mut [u8]) -> bool {
     if payload.len() >= BLOCK { wide(key, payload) < 0x80 } else { narrow(key, payload) < 0x80 }
 }
 
+/// By how many bits the key turns in `offset` bytes.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "below 4")]
+const fn turn(offset: usize) -> u32 {
+    8 * (offset % 4) as u32
+}
+
 /// The key as seen from `offset` bytes into the payload.
 #[inline]
 pub(crate) const fn rotate(key: [u8; 4], offset: usize) -> [u8; 4] {
-    u32::from_le_bytes(key).rotate_right(8 * (offset % 4) as u32).to_le_bytes()
+    u32::from_le_bytes(key).rotate_right(turn(offset)).to_le_bytes()
 }
 
 /// The key twice.
@@ -118,14 +125,14 @@ fn narrow(key: [u8; 4], payload: &mut [u8]) -> u8 {
         let key = lane(key);
         let (Some(a), Some(b)) = (payload.first_chunk::<8>(), payload.last_chunk::<8>()) else { return 0 };
         let a = u64::from_le_bytes(*a) ^ key;
-        let b = u64::from_le_bytes(*b) ^ key.rotate_right(8 * (len % 4) as u32);
+        let b = u64::from_le_bytes(*b) ^ key.rotate_right(turn(len));
         put(payload, a.to_le_bytes(), b.to_le_bytes());
         return high_bit(a | b);
     }
     if len >= 4 {
         let (Some(a), Some(b)) = (payload.first_chunk::<4>(), payload.last_chunk::<4>()) else { return 0 };
         let a = u32::from_le_bytes(*a) ^ word;
-        let b = u32::from_le_bytes(*b) ^ word.rotate_right(8 * (len % 4) as u32);
+        let b = u32::from_le_bytes(*b) ^ word.rotate_right(turn(len));
         put(payload, a.to_le_bytes(), b.to_le_bytes());
         return high_bit(u64::from(a | b));
     }
@@ -184,6 +191,7 @@ const fn high_bit(word: u64) -> u8 {
 }
 
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is in the lower one")]
 const fn high_bit_wide(word: u128) -> u8 {
     high_bit((word | word >> 64) as u64)
 }

@@ -2,6 +2,9 @@
 //!
 //! [`hybi`] has the frame layout of RFC 6455 section 5.2, [`mask`] the masking of section 5.3, and
 //! [`utf8`] the incremental check of text that section 8.1 asks for.
+//!
+//! Lengths are 64 bits wide until they are compared with a limit, so no cast may cut one.
+#![deny(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)]
 
 pub mod hybi;
 mod mask;
