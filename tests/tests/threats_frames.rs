@@ -135,7 +135,8 @@ fn threat_003_the_sum_of_fragment_lengths_cannot_wrap() {
 #[test]
 fn threat_004_lengths_are_64_bits_wide_until_compared() {
     for role in ROLES {
-        for shift in 16..63 {
+        let shifts = if cfg!(miri) { vec![16, 31, 32, 62] } else { (16..63).collect() };
+        for shift in shifts {
             for len in [(1_u64 << shift) - 1, 1 << shift, (1 << shift) + 1] {
                 let mut end = end(role, no_limits());
                 let wire = head(role.peer(), 0x82, len);
@@ -143,9 +144,9 @@ fn threat_004_lengths_are_64_bits_wide_until_compared() {
                 end.receive(b"abc");
                 assert_eq!(end.events(), [], "{len} must not be taken for something shorter");
                 assert_eq!(end.take(1000), b"");
-                refused_at(role, &Config::default(), &head(role.peer(), 0x82, 1 << 40), 5, 1009);
             }
         }
+        refused_at(role, &Config::default(), &head(role.peer(), 0x82, 1 << 40), 5, 1009);
     }
 }
 
@@ -153,7 +154,7 @@ fn threat_004_lengths_are_64_bits_wide_until_compared() {
 fn threat_005_lengths_must_be_minimal() {
     let mut lenient = Config::default();
     lenient.leniency.long_lengths = true;
-    for len in 0..=130_u16 {
+    for len in (0..=130_u16).step_by(if cfg!(miri) { 25 } else { 1 }) {
         let mut wire = vec![0x82, 0xfe];
         wire.extend(len.to_be_bytes());
         if len < 126 {
@@ -169,6 +170,9 @@ fn threat_005_lengths_must_be_minimal() {
         let mut wire = vec![0x81, 0x7f];
         wire.extend(len.to_be_bytes());
         refused_at(Role::Client, &Config::default(), &wire, 8, 1002);
+        if cfg!(miri) && len > 300 {
+            continue;
+        }
         let mut end = end(Role::Client, lenient.clone());
         wire.extend(vec![b'x'; len as usize]);
         end.receive(&wire);
@@ -182,11 +186,11 @@ fn threat_005_lengths_must_be_minimal() {
 /// control payload, an encoded pong), and stable Rust has no way to let them fail.
 #[test]
 fn threat_006_growth_can_fail_without_harm() {
-    let total = if cfg!(miri) { 64 * 1024 } else { 4 * MIB };
+    let total = if cfg!(miri) { 4096 } else { 4 * MIB };
     let mut head = head(Role::Client, 0x82, 1 << 40);
-    let mut budgets: Vec<usize> = (0..64).map(|i| i * total / 64).collect();
+    let mut budgets: Vec<usize> = (0..if cfg!(miri) { 4 } else { 64 }).map(|i| i * total / 64).collect();
     budgets.extend([1, 511, 512, 513, 16_383, 16_384, 16_385, 32_767, 32_768, 65_537, total - 1, total, total + 1]);
-    let mut reads = vec![0x55; 64 * 1024];
+    let mut reads = vec![0x55; if cfg!(miri) { 1024 } else { 64 * 1024 }];
     for budget in budgets {
         let mut end = end(Role::Server, no_limits());
         let mut first = head.clone();
