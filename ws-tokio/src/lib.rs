@@ -1,4 +1,35 @@
-//! WebSockets on tokio: [`ws_proto`] over any `AsyncRead + AsyncWrite` transport.
+//! WebSockets on tokio: [`ws_proto`] over TCP or any other `AsyncRead + AsyncWrite` transport.
+//!
+//! A client begins with [`connect`] or a [`Connector`], a server with a [`Server`], or with [`accept`] or an
+//! [`Acceptor`] on transports of its own. All of them give a [`WebSocket`]:
+//!
+//! ```no_run
+//! # async fn client() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut ws = ws_tokio::connect("ws://127.0.0.1:8080/").await?;
+//! ws.send("Hello").await?;
+//! while let Some(message) = ws.recv().await {
+//!     println!("{message:?}");
+//!     ws.start_close(1000, "")?; // and go on until it is closed
+//! }
+//! println!("{:?}", ws.closed()); // how it ended
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * [`WebSocket::recv`] gives messages until the connection has ended. What the peer does wrong is no error: it ends the
+//!   connection, and [`WebSocket::closed`] tells how and why.
+//! * Output is written in batches by itself, before the connection waits for input or past a size; see
+//!   [`WebSocket::send`].
+//! * Timers, keepalive and the answers that are owed to the peer run while the connection is awaited. There are no
+//!   hidden tasks.
+//! * Every future is cancel-safe, so that connections can be used in `select!` and with timeouts.
+//! * [`WebSocket::split`] makes a [`Receiver`] and a clonable [`Sender`], for tasks of their own. All three are streams
+//!   and sinks as far as that fits.
+//! * An idle connection holds no buffer.
+//!
+//! # Features
+//!
+//! `tracing` (off by default): events about connections that are opened, refused and closed, without payloads.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -167,6 +167,13 @@ impl<T> Out<T> {
         }
     }
 
+    /// In a panic: tells the peer of a server, as far as that takes no waiting.
+    pub(crate) fn say_why(&mut self) {
+        if std::thread::panicking() && self.io.is_some() {
+            (self.last_words)(self);
+        }
+    }
+
     /// Since when nothing can be written any more.
     pub(crate) fn broken_since(&self) -> Option<Instant> {
         self.failure.as_ref().map(|(_, since)| *since)
@@ -199,8 +206,6 @@ fn say_internal_error<T: AsyncRead + AsyncWrite + Unpin>(out: &mut Out<T>) {
 
 impl<T> Drop for Out<T> {
     fn drop(&mut self) {
-        if std::thread::panicking() && self.io.is_some() {
-            (self.last_words)(self);
-        }
+        self.say_why();
     }
 }

@@ -180,10 +180,8 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        // After a panic the peer is told why; the last owner of the transport does that.
-        if !std::thread::panicking() || self.inn.closed.is_some() {
-            self.abort();
-        }
+        self.shared.lock().say_why();
+        self.abort();
     }
 }
 
@@ -276,7 +274,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
 
     /// Begins to close the connection (RFC 6455 section 7.1.2) and writes what is queued, the Close last.
     ///
-    /// The [`Receiver`] completes the closing handshake and learns how it ended. Does nothing if the connection is
+    /// The [`Receiver`] completes the closing handshake and learns how it ended: it should be awaited in another task
+    /// meanwhile; a task that has both halves better uses [`Sender::start_close`]. Does nothing if the connection is
     /// closing already.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What connections cost in memory, files and tasks.
+//! What connections cost in memory.
 
 mod common;
 
@@ -11,14 +11,8 @@ use std::time::Duration;
 use alloc_meter::Mark;
 use common::{frame, pair, patiently, server};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
-use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 use tokio::time::sleep;
-use ws_tokio::{Message, Server, connect};
-
-/// Files and tasks are counted for the whole process, so one test runs at a time.
-static ALONE: Mutex<()> = Mutex::const_new(());
+use ws_tokio::Server;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -60,7 +54,6 @@ impl AsyncWrite for Bytewise {
 
 #[tokio::test]
 async fn threat_026_a_message_in_single_bytes_takes_few_allocations() {
-    let _alone = ALONE.lock().await;
     patiently(async {
         let bytes = frame(0x82, &vec![7; 1024 * 1024]);
         let mut ws = server(Bytewise { bytes, given: 0, wait: false });
@@ -102,7 +95,6 @@ async fn open(address: std::net::SocketAddr) -> StdStream {
 
 #[tokio::test]
 async fn threat_033_an_idle_connection_takes_less_than_2000_bytes() {
-    let _alone = ALONE.lock().await;
     patiently(async {
         let (handle, address) = echo_server().await;
         let mut idle = Vec::with_capacity(1000);
@@ -123,7 +115,6 @@ async fn threat_033_an_idle_connection_takes_less_than_2000_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn threat_034_memory_of_a_large_message_is_given_back() {
-    let _alone = ALONE.lock().await;
     let (mut client, mut server) = pair(100_000);
     // Once, so that what the pipe and the thread keep is there already.
     for round in 0..3 {
@@ -148,81 +139,4 @@ async fn threat_034_memory_of_a_large_message_is_given_back() {
             assert!(usage.live.abs() <= 1024, "{usage:?}");
         }
     }
-}
-
-fn files() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
-#[tokio::test]
-async fn threat_032_nothing_stays_behind_when_connections_come_and_go() {
-    let _alone = ALONE.lock().await;
-    patiently(async {
-        let (handle, address) = echo_server().await;
-        let url = format!("ws://{address}/");
-        let cycle = async |n: usize| {
-            match n % 5 {
-                0 => {
-                    let mut ws = connect(&url).await.unwrap();
-                    ws.send("x").await.unwrap();
-                    assert_eq!(ws.recv().await, Some(Message::from("x")));
-                    ws.close(1000, "").await.unwrap();
-                }
-                1 => drop(connect(&url).await.unwrap()),
-                2 => {
-                    let (receiver, sender) = connect(&url).await.unwrap().split();
-                    sender.send("x").await.unwrap();
-                    drop((receiver, sender));
-                }
-                3 => {
-                    // In the middle of the handshake.
-                    let mut tcp = StdStream::connect(address).unwrap();
-                    tcp.write_all(&REQUEST[..50]).unwrap();
-                }
-                _ => {
-                    // In the middle of a message.
-                    let mut tcp = StdStream::connect(address).unwrap();
-                    tcp.write_all(&[REQUEST, &frame(0x81, b"half")[..7]].concat()).unwrap();
-                }
-            }
-            while handle.connections() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        let tasks = || Handle::current().metrics().num_alive_tasks();
-        for n in 0..100 {
-            cycle(n).await;
-        }
-        let (files_before, tasks_before, mark) = (files(), tasks(), Mark::now());
-        for n in 0..1000 {
-            cycle(n).await;
-        }
-        assert_eq!((files(), tasks()), (files_before, tasks_before));
-        let live = mark.usage().live;
-        assert!(live.abs() <= 2048, "{live}");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_listener_of_our_own_keeps_no_files_either() {
-    let _alone = ALONE.lock().await;
-    patiently(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let before = files();
-        for polls in 0..30 {
-            let (client, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
-            let accepting = ws_tokio::accept(accepted.unwrap().0);
-            // Dropped after some turns of the runtime.
-            tokio::select! {
-                biased;
-                _ = accepting => panic!("accepted"),
-                () = async { for _ in 0..polls { tokio::task::yield_now().await } } => {}
-            }
-            drop(client);
-        }
-        assert_eq!(files(), before);
-    })
-    .await;
 }

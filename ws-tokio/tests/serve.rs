@@ -198,15 +198,26 @@ async fn threat_115_a_panic_ends_its_own_connection_with_1011() {
                     receiver.recv().await;
                     panic!("in halves");
                 }
+                if message.as_text() == Some("elsewhere") {
+                    // The sender is in a task that lives on.
+                    let (mut receiver, sender) = ws.split();
+                    sender.send("halves").await.unwrap();
+                    tokio::spawn(async move {
+                        let _sender = sender;
+                        std::future::pending::<()>().await;
+                    });
+                    receiver.recv().await;
+                    panic!("in the receiver");
+                }
                 ws.send(message).await.unwrap();
             }
         }));
         let url = format!("ws://{address}/");
         let mut good = connect(&url).await.unwrap();
-        for how in ["panic", "split"] {
+        for how in ["panic", "split", "elsewhere"] {
             let mut bad = connect(&url).await.unwrap();
             bad.send(how).await.unwrap();
-            if how == "split" {
+            if how != "panic" {
                 assert_eq!(bad.recv().await, Some("halves".into()));
                 bad.send("go").await.unwrap();
             }
@@ -219,7 +230,7 @@ async fn threat_115_a_panic_ends_its_own_connection_with_1011() {
         good.close(1000, "").await.unwrap();
         handle.shutdown(Duration::from_secs(30));
         let report = report.await.unwrap();
-        assert_eq!((report.panicked, report.aborted), (2, 0), "{report:?}");
+        assert_eq!((report.panicked, report.aborted), (3, 0), "{report:?}");
     })
     .await;
     let _ = std::panic::take_hook();
