@@ -517,6 +517,9 @@ impl Sender {
     /// The next bytes to write, given away for good: for completion-based I/O. They count as written.
     pub fn take_outgoing(&mut self) -> Option<Bytes> {
         let (bytes, closed) = self.queue.take();
+        if bytes.is_some() {
+            self.stalled_since = None;
+        }
         if closed {
             self.close_written();
         }
