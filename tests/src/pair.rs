@@ -202,8 +202,8 @@ impl Pair {
 fn transmit(from: &mut Side, to: &mut Side, now: Instant, link: &Link, random: &mut Random) -> bool {
     let mut moved = false;
     while from.conn.wants_write() && !from.blocked && !from.eof_sent && to.in_flight < link.window {
-        let mut bytes: Vec<u8> = from.conn.outgoing().flatten().copied().take(link.window - to.in_flight).collect();
-        bytes.truncate(1 + random.below(link.chunk.max(1)));
+        let most = (link.window - to.in_flight).min(1 + random.below(link.chunk.max(1)));
+        let mut bytes: Vec<u8> = from.conn.outgoing().flatten().copied().take(most).collect();
         from.conn.advance(now, bytes.len());
         from.wrote.extend_from_slice(&bytes);
         from.poll(now, &mut []);
