@@ -443,7 +443,8 @@ impl Connection {
 
     /// Gives memory back that is not in use; call it when the connection turns idle.
     ///
-    /// Between messages and with nothing to write, a connection then holds no buffer at all.
+    /// Between messages and with nothing to write, a connection then holds no buffer; a client keeps its 256 bytes of mask
+    /// keys.
     pub fn release_memory(&mut self) {
         self.rx.release_memory();
         self.tx.release_memory();
