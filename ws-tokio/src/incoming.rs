@@ -57,6 +57,8 @@ pub(crate) struct In {
     pings: u32,
     /// Events since the task last waited.
     spent: u32,
+    /// The timers were not looked at in the last break.
+    overdue: bool,
     eof: bool,
     /// The peer's Close arrived, or this side failed the connection.
     ending: bool,
@@ -81,6 +83,7 @@ impl In {
             end: 0,
             pings: 0,
             spent: 0,
+            overdue: false,
             eof: false,
             ending: false,
             closed: None,
@@ -122,7 +125,8 @@ impl In {
                 Some(mut control) => {
                     self.spent += 1;
                     let owed = self.rx.take_owed();
-                    self.ending |= matches!(control, Event::Closing(_));
+                    let closing = matches!(control, Event::Closing(_));
+                    self.ending |= closing;
                     let now = self.now;
                     self.pings += u32::from(matches!(control, Event::Ping(_)));
                     let earlier = (2..=PONGS).contains(&self.pings);
@@ -131,7 +135,7 @@ impl In {
                             let _ = out.poll_drain(cx);
                         }
                         if let Some(owed) = owed {
-                            out.tx.settle(now, owed);
+                            out.tx.settle(if closing { out.clock.now() } else { now }, owed);
                         }
                         if let Event::Pong(pong) = &mut control {
                             pong.round_trip = out.tx.pong_received(now, &pong.payload);
@@ -168,6 +172,8 @@ impl In {
                     // Errors show again when the connection waits.
                     let _ = out.poll_drain(cx);
                 }
+                // A Close of ours came before what was read now.
+                self.exchange(out);
             }
             result
         });
@@ -223,7 +229,9 @@ impl In {
                 out.tx.settle(self.now, owed);
             }
             let Some(receipt) = out.tx.receipt() else { return self.rx.is_over() };
-            self.rx.note(self.now, receipt);
+            // The time for a pong begins when the ping has left, the time to close is for a timer to tell.
+            let now = if out.tx.is_closing() { self.now } else { self.clock.now() };
+            self.rx.note(now, receipt);
         }
     }
 
@@ -275,10 +283,15 @@ impl In {
         }
     }
 
-    /// Begins to close; gives whether the frame was taken.
-    pub(crate) fn going_away<T>(&mut self, out: &mut Out<T>) {
-        self.now = self.clock.now();
-        let _ = out.tx.close(self.now, CloseCode::GOING_AWAY, "going away");
+    /// Does what the server says, if it says something.
+    fn obey<T, A: Reach<T>>(&mut self, out: &mut A, cx: &mut Context<'_>) {
+        if let Some(order) = self.control.as_ref().and_then(|control| control.poll(cx)) {
+            out.reach(cx, |out, _| match order {
+                // A second time it does nothing.
+                Order::GoAway => drop(out.tx.close(out.clock.now(), CloseCode::GOING_AWAY, "going away")),
+                Order::Abort => self.rx.abort(self.now),
+            });
+        }
     }
 
     /// The driver of a connection. Parses, reads, and before it waits: writes, shuts down, looks at the clock.
@@ -294,20 +307,23 @@ impl In {
         if self.closed.is_some() {
             return Poll::Ready(None);
         }
+        if self.spent >= BUDGET {
+            return self.take_a_break(out, cx);
+        }
         loop {
-            if self.spent >= BUDGET {
-                return self.take_a_break(out, cx);
-            }
             if let Some(wanted) = self.parse(out, cx, f) {
                 return Poll::Ready(Some(wanted));
             }
             if let Some(owed) = self.rx.take_owed() {
                 // Only a failure leaves something here.
                 self.ending = true;
-                out.reach(cx, |out, _| out.tx.settle(self.now, owed));
+                out.reach(cx, |out, _| out.tx.settle(out.clock.now(), owed));
             }
             if (self.ending || self.eof || self.rx.is_over()) && self.conclude(out, cx) {
                 return Poll::Ready(None);
+            }
+            if self.spent >= BUDGET || self.overdue {
+                return self.take_a_break(out, cx);
             }
             if self.rx.wants_read() && !self.eof && self.poll_fill(out, cx).is_ready() {
                 // A peer that sends nothing worth an event, without end, must not keep the task.
@@ -329,10 +345,16 @@ impl In {
         A: Reach<T>,
     {
         self.spent = 0;
-        self.now = self.clock.now();
+        self.obey(out, cx);
+        // What is not parsed yet may be what a timer waits for. And what arrived since the last read is not known,
+        // if the program takes its time: so timers are looked at as of then.
+        self.overdue = self.has_input();
         out.reach(cx, |out, cx| {
-            self.handle_timeout(out);
             let _ = out.poll_drain(cx);
+            if !self.overdue {
+                self.handle_timeout(out);
+                let _ = out.poll_drain(cx);
+            }
         });
         if self.rx.is_over() && self.conclude(out, cx) {
             return Poll::Ready(None);
@@ -347,12 +369,7 @@ impl In {
         T: AsyncRead + AsyncWrite + Unpin,
         A: Reach<T>,
     {
-        if let Some(order) = self.control.as_ref().and_then(|control| control.poll(cx)) {
-            out.reach(cx, |out, _| match order {
-                Order::GoAway => self.going_away(out),
-                Order::Abort => self.rx.abort(self.now),
-            });
-        }
+        self.obey(out, cx);
         loop {
             let deadline = out.reach(cx, |out, cx| self.poll_out(out, cx));
             if self.rx.is_over() {

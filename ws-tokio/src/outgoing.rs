@@ -29,6 +29,7 @@ pub(crate) struct Out<T> {
     failure: Option<(io::Error, Instant)>,
     /// Something was queued or received since memory was last released.
     pub(crate) used: bool,
+    /// The transport may keep what was written, be it the end of the handshake.
     unflushed: bool,
     shut: bool,
     last_words: fn(&mut Self),
@@ -44,7 +45,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
             Role::Server => say_internal_error::<T>,
             Role::Client => |_: &mut Self| {},
         };
-        Self { io: Some(io), tx, clock, failure: None, used: true, unflushed: false, shut: false, last_words }
+        Self { io: Some(io), tx, clock, failure: None, used: true, unflushed: true, shut: false, last_words }
     }
 
     /// Reads into `buffer`; 0 is the end of the stream.
@@ -93,6 +94,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
                     match ready!(Pin::new(&mut *io).poll_flush(cx)) {
                         Ok(()) => {
                             self.unflushed = false;
+                            self.tx.flushed();
                             return Poll::Ready(Ok(()));
                         }
                         Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -163,7 +165,7 @@ impl<T> Out<T> {
     /// timer to tell.
     pub(crate) fn watch_for_stall(&mut self) {
         if self.tx.poll_timeout().is_none() {
-            self.tx.handle_timeout(self.clock.now());
+            self.tx.flushing(self.clock.now());
         }
     }
 

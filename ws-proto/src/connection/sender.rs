@@ -581,6 +581,18 @@ impl Sender {
         self.observe(now);
     }
 
+    /// The transport is being written to or flushed and is not ready: starts the write-stall clock, unless it runs.
+    ///
+    /// For adapters whose transports keep what was written until it is flushed. Follow with [`Sender::flushed`].
+    pub fn flushing(&mut self, now: Instant) {
+        self.stalled_since.get_or_insert(now);
+    }
+
+    /// The transport has passed everything on that it had taken: stops the write-stall clock.
+    pub fn flushed(&mut self) {
+        self.stalled_since = None;
+    }
+
     /// What was queued so far, and the round-trip times measured.
     #[must_use]
     pub fn stats(&self) -> (Traffic, Option<RoundTrip>) {
