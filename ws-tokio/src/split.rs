@@ -18,8 +18,8 @@ use crate::net::NetStream;
 use crate::outgoing::{FLUSH_AT, Out};
 use crate::websocket::{Flush, Whole, message, queue, stats, written};
 
-/// Wakers kept at a time. When more tasks wait, all of them are woken and register again.
-const MAX_WAKERS: usize = 64;
+/// When more wakers than this have gathered, all are woken: those of tasks that wait no more are then gone.
+const MANY_WAKERS: usize = 64;
 
 /// Wakes everyone who waits for the transport.
 ///
@@ -27,22 +27,35 @@ const MAX_WAKERS: usize = 64;
 /// read). If each half gave it its own, one would take the place of the other, which then would sleep for ever. So
 /// the transport only ever sees this one.
 #[derive(Debug, Default)]
-struct Wakers(Mutex<Vec<Waker>>);
+struct Wakers(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    wakers: Vec<Waker>,
+    /// How many did wait, if they were many: for so many again nobody is woken.
+    crowd: usize,
+}
 
 impl Wakers {
     fn add(&self, waker: &Waker) {
-        let mut wakers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if wakers.iter().any(|known| known.will_wake(waker)) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.wakers.iter().any(|known| known.will_wake(waker)) {
             return;
         }
-        let crowd = if wakers.len() < MAX_WAKERS { Vec::new() } else { mem::take(&mut *wakers) };
-        wakers.push(waker.clone());
-        drop(wakers);
+        let crowd = if waiting.wakers.len() < waiting.crowd.max(MANY_WAKERS) {
+            Vec::new()
+        } else {
+            // All of them may come back.
+            waiting.crowd = 2 * waiting.wakers.len();
+            mem::take(&mut waiting.wakers)
+        };
+        waiting.wakers.push(waker.clone());
+        drop(waiting);
         crowd.into_iter().for_each(Waker::wake);
     }
 
     fn wake_all(&self) {
-        let wakers = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let wakers = mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
 }

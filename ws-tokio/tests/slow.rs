@@ -5,7 +5,7 @@ mod common;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -204,6 +204,48 @@ async fn a_busy_connection_hears_of_the_shutdown() {
         assert_eq!(closed.received.as_ref().map(|close| close.code()), Some(CloseCode::GOING_AWAY), "{closed:?}");
         flood.await.unwrap();
         assert_eq!(serving.await.unwrap().graceful, 1);
+    })
+    .await;
+}
+
+/// However many tasks wait for a peer that does not read, none of them is busy meanwhile.
+#[tokio::test]
+async fn a_crowd_of_waiting_senders_is_quiet() {
+    patiently(async {
+        let (near, mut far) = duplex(100);
+        let (mut receiver, sender) = server(near).split();
+        let polls = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..200)
+            .map(|_| {
+                let (sender, polls) = (sender.clone(), polls.clone());
+                tokio::spawn(async move {
+                    let mut sending = std::pin::pin!(sender.send("Hello"));
+                    std::future::poll_fn(|cx| {
+                        polls.fetch_add(1, Ordering::Relaxed);
+                        sending.as_mut().poll(cx)
+                    })
+                    .await
+                })
+            })
+            .collect();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let settled = polls.load(Ordering::Relaxed);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(polls.load(Ordering::Relaxed), settled);
+        // All of them hear when there is room.
+        let reader = tokio::spawn(async move {
+            let mut frames = vec![0; 200 * 7];
+            far.read_exact(&mut frames).await.unwrap();
+        });
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        reader.await.unwrap();
+        assert_eq!(receiver.recv().await, None);
     })
     .await;
 }
