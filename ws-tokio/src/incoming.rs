@@ -478,3 +478,70 @@ impl In {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use tokio::io::ReadBuf;
+    use ws_proto::{Config, Negotiated, Role, Version};
+
+    use super::*;
+    use crate::websocket::WebSocket;
+
+    /// A peer that sends pongs without a pause, and takes everything.
+    #[derive(Default)]
+    struct Flood {
+        sent: usize,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncRead for Flood {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let pong = [0x8a, 0x80, 1, 2, 3, 4];
+            let room = buf.remaining();
+            buf.put_slice(&pong.into_iter().cycle().skip(self.sent % pong.len()).take(room).collect::<Vec<_>>());
+            self.sent += room;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Flood {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.taken.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn threat_120_an_order_reaches_a_connection_that_always_has_input() {
+        for order in [Order::GoAway, Order::Abort] {
+            let negotiated = Negotiated::new(Version::Rfc6455);
+            let mut ws = WebSocket::from_upgraded(Flood::default(), Role::Server, negotiated, Config::default());
+            let control = Arc::new(Control::default());
+            ws.set_control(control.clone());
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            for _ in 0..3 {
+                assert_eq!(ws.poll_recv(&mut cx), Poll::Pending);
+            }
+            control.give(order);
+            let next = ws.poll_recv(&mut cx);
+            if order == Order::GoAway {
+                assert_eq!(next, Poll::Pending);
+                let taken = &ws.get_ref().unwrap().taken;
+                assert_eq!((taken[0], &taken[2..4]), (0x88, &1001_u16.to_be_bytes()[..]));
+            } else {
+                assert_eq!(next, Poll::Ready(None));
+                assert_eq!(ws.closed().unwrap().cause, Cause::Aborted);
+            }
+        }
+    }
+}

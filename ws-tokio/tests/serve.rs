@@ -311,6 +311,44 @@ async fn threat_120_a_shutdown_closes_the_willing_and_cuts_off_the_deaf() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threat_120_a_peer_that_sends_without_pause_gets_1001() {
+    patiently(async {
+        let running = start(server().await);
+        let mut tcp = TcpStream::connect(running.address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        tcp.write_all(request).await.unwrap();
+        // The answer, so that it is open for certain.
+        let mut head = [0; 100];
+        tcp.read_exact(&mut head).await.unwrap();
+        let (mut from, mut to) = tcp.into_split();
+        let stop = Arc::new(AtomicUsize::new(0));
+        let flood = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                // Pongs: nothing is owed for them.
+                let pongs = frame(0x8a, b"").repeat(10_000);
+                while stop.load(Ordering::Acquire) == 0 {
+                    to.write_all(&pongs).await.unwrap();
+                }
+                to.write_all(&frame(0x88, &1001_u16.to_be_bytes())).await.unwrap();
+                to
+            }
+        });
+        running.handle.shutdown(Duration::from_secs(50));
+        let mut got = Vec::new();
+        while !got.windows(4).any(|w| w[0] == 0x88 && w[2..] == [0x03, 0xe9]) {
+            assert_ne!(from.read_buf(&mut got).await.unwrap(), 0, "no 1001 in {got:?}");
+        }
+        stop.store(1, Ordering::Release);
+        let report = running.report.await.unwrap();
+        assert_eq!((report.served, report.graceful, report.aborted), (1, 1, 0));
+        drop(flood.await.unwrap());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn dropping_the_server_drops_its_connections() {
     patiently(async {
