@@ -99,6 +99,9 @@ impl Server {
     ///
     /// # Errors
     /// If the address can't be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the listener; nothing stays behind.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         TcpListener::bind(address).await.map(Self::new)
     }
