@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ws_proto::connection::{Connection, Event, Negotiated, Prepared};
-use ws_proto::{CloseCode, Config, Input, Instant, Kind, OsEntropy, Role, SendError, Version};
+use ws_proto::{
+    Cause, CloseCode, Config, Entropy, EntropyError, Input, Instant, Kind, OsEntropy, Role, SendError, Version,
+};
 
 /// A small random number generator; a failing test prints its seed.
 struct Dice(u64);
@@ -311,4 +313,32 @@ fn taken_output_does_not_stall() {
         conn.handle_timeout(at(second));
         assert!(!matches!(conn.poll(at(second), &mut Input::empty()), Some(Event::Closed(_))), "at {second}");
     }
+}
+
+/// Fails once, after the first 64 keys.
+struct Hiccup(u32);
+
+impl Entropy for Hiccup {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), EntropyError> {
+        out.fill(7);
+        self.0 += 1;
+        if self.0 == 2 { Err(EntropyError) } else { Ok(()) }
+    }
+}
+
+/// Another message would stand in the middle of the one that can't be finished.
+#[test]
+fn nothing_follows_a_message_that_was_cut() {
+    let mut config = Config::default();
+    config.auto_fragment = std::num::NonZeroUsize::new(1);
+    let negotiated = Negotiated::new(Version::Rfc6455);
+    let mut conn = Connection::from_upgraded(Role::Client, negotiated, config, Box::new(Hiccup(0)));
+    assert!(matches!(conn.send(&[0; 100]), Err(SendError::Entropy(_))));
+    assert!(matches!(conn.send("x"), Err(SendError::Closed(_))));
+    assert!(!conn.can_send());
+    let wire: Vec<u8> = conn.outgoing().flatten().copied().collect();
+    let frames = parse(&wire).unwrap();
+    assert_eq!((frames.len(), frames[63].first), (64, 0));
+    let end = conn.poll(Instant::ZERO, &mut Input::empty());
+    assert!(matches!(end, Some(Event::Closed(closed)) if closed.cause == Cause::Entropy));
 }

@@ -124,7 +124,7 @@ impl Sender {
 
     #[cold]
     fn refusal<M>(&self, message: M) -> SendError<M> {
-        if self.closing.is_some() || self.ended {
+        if self.closing.is_some() || self.ended || self.fault.is_some() {
             SendError::Closed(message)
         } else if self.open.is_some() {
             SendError::MessageOpen(message)
@@ -288,7 +288,7 @@ impl Sender {
         self.stats.messages += 1;
         self.stats.message_bytes += bytes;
         self.open = None;
-        self.accepting = self.closing.is_none() && !self.ended;
+        self.accepting = self.closing.is_none() && !self.ended && self.fault.is_none();
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -394,6 +394,7 @@ impl Sender {
 
     fn fail(&mut self, cause: Cause) {
         self.fault.get_or_insert(cause);
+        self.accepting = false;
         self.changed = true;
     }
 
