@@ -14,6 +14,7 @@ use ws_proto::http::{HeaderError, Target, TargetError};
 use ws_proto::{Config, EntropyError, HandshakeError, OsEntropy, Response};
 
 use crate::clock::Clock;
+use crate::dial::race;
 use crate::driver::Driver;
 use crate::trace;
 use crate::websocket::WebSocket;
@@ -158,7 +159,8 @@ impl Connector {
         self
     }
 
-    /// Connects. The addresses of a name are tried in turn, each with its share of the time.
+    /// Connects. If a name has several addresses, they are tried in the order of the system: the next one when all
+    /// before it have failed or another 250 ms have passed. The first that answers is taken.
     ///
     /// Gives the connection and the response of the server.
     ///
@@ -178,8 +180,8 @@ impl Connector {
         let clock = Clock::start();
         let deadline = self.limit().and_then(|limit| Instant::now().checked_add(limit));
         let tcp = match deadline {
-            Some(at) => timeout_at(at, self.tcp(deadline)).await.map_err(|_| ConnectError::Timeout)??,
-            None => self.tcp(None).await?,
+            Some(at) => timeout_at(at, self.tcp()).await.map_err(|_| ConnectError::Timeout)??,
+            None => self.tcp().await?,
         };
         if self.nodelay {
             tcp.set_nodelay(true).map_err(ConnectError::Io)?;
@@ -217,7 +219,7 @@ impl Connector {
         self.timeout.unwrap_or(self.config.timers.handshake)
     }
 
-    async fn tcp(&self, deadline: Option<Instant>) -> Result<TcpStream, ConnectError> {
+    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
         let addresses: Vec<_> = match self.address {
             Some(address) => vec![address],
             None => {
@@ -225,26 +227,10 @@ impl Connector {
                 lookup_host((target.host(), target.port())).await.map_err(ConnectError::Resolve)?.collect()
             }
         };
-        let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
-        for (tried, address) in addresses.iter().enumerate() {
-            // Of the time that is left, so that an address that does not answer leaves some for the others.
-            let now = Instant::now();
-            let others = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            let share = deadline.map(|at| now + at.saturating_duration_since(now) / others);
-            let attempt = TcpStream::connect(*address);
-            let result = match share {
-                Some(at) => timeout_at(at, attempt).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())),
-                None => attempt.await,
-            };
-            match result {
-                Ok(tcp) => return Ok(tcp),
-                Err(error) => failure = error,
-            }
-        }
-        match failure.kind() {
-            ErrorKind::TimedOut => Err(ConnectError::Timeout),
-            _ => Err(ConnectError::Io(failure)),
-        }
+        race(addresses, TcpStream::connect).await.map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => ConnectError::Timeout,
+            _ => ConnectError::Io(error),
+        })
     }
 
     async fn upgrade<T>(&self, transport: T, clock: Clock) -> Result<(WebSocket<T>, Response), ConnectError>

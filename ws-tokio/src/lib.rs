@@ -37,6 +37,7 @@ mod accept;
 mod clock;
 mod connect;
 mod control;
+mod dial;
 mod driver;
 mod error;
 mod incoming;
