@@ -40,7 +40,7 @@ class Program:
         return cls(os.path.basename(command[0]), process)
 
     async def write(self, text):
-        self.process.stdin.write(text.encode())
+        self.process.stdin.write(text if isinstance(text, bytes) else text.encode())
         await self.process.stdin.drain()
 
     def end_of_input(self):
@@ -208,6 +208,17 @@ async def no_input(case):
         await case.ends(ours, 1000, "")
 
 
+async def bad_input(case):
+    async with await case.start("/echo") as ours:
+        await ours.write(b"good\r\nbad \xff\nnever sent\n")
+        equal(await ours.line(), "good", "line")
+        # The input stays open.
+        out, status, errors = await ours.rest()
+        equal(out, "", "further output")
+        if status == 0 or "not UTF-8" not in errors or not errors.endswith('closed 1000 "" clean\n'):
+            raise AssertionError(f"exit status {status}, standard error {errors!r}")
+
+
 async def first_line(case, path, expected):
     async with await case.start(path) as ours:
         equal(await ours.line(), expected, "line")
@@ -295,6 +306,7 @@ CLIENT_CHECKS = {
     "200 lines at once": pipelined,
     "a line of 1 MiB": long_line,
     "no input at all": no_input,
+    "input that is not UTF-8": bad_input,
     "binary": binary,
     "a fragmented message": fragments,
     "a ping is answered": ping,

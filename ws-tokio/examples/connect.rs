@@ -6,17 +6,20 @@
 //!
 //! Binary messages are printed as hex after `binary `. At the end of the input the connection is closed. How it ended
 //! is told on standard error, as `closed CODE "REASON" clean` or `unclean`; the exit status is 0 only if clean.
+//! Input that can't be read or is not UTF-8 ends the connection, too, and the exit status is then not 0.
 
 mod common;
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::process::exit;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use common::printable;
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
+use tokio::io::{AsyncBufReadExt, BufReader, Stdin, stdin};
 use ws_tokio::{CloseCode, Connector, Message, Sender};
 
 /// A WebSocket on the command line: lines of standard input are sent, messages are printed.
@@ -53,7 +56,7 @@ async fn main() {
     exit(status);
 }
 
-/// Says whether the connection ended cleanly.
+/// Says whether all input was good and the connection ended cleanly.
 async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let mut connector = Connector::new(&options.url)?.subprotocols(options.protocols)?;
     for (name, value) in &options.headers {
@@ -64,7 +67,8 @@ async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     }
     let (ws, _) = connector.connect().await?;
     let (mut receiver, sender) = ws.split();
-    tokio::spawn(send_lines(sender));
+    let bad_input = Arc::new(AtomicBool::new(false));
+    tokio::spawn(send_lines(sender, bad_input.clone()));
     while let Some(message) = receiver.recv().await {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{}", line(&message))?;
@@ -73,18 +77,39 @@ async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let Some(closed) = receiver.closed() else { return Ok(false) };
     let how = if closed.is_clean() { "clean" } else { "unclean" };
     eprintln!("closed {} \"{}\" {how}", closed.code(), printable(closed.reason()));
-    Ok(closed.is_clean())
+    Ok(closed.is_clean() && !bad_input.load(Ordering::Relaxed))
 }
 
-async fn send_lines(sender: Sender) {
-    let mut lines = BufReader::new(stdin()).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        if sender.send(line).await.is_err() {
-            return;
+async fn send_lines(sender: Sender, bad_input: Arc<AtomicBool>) {
+    let mut input = BufReader::new(stdin());
+    loop {
+        match next_line(&mut input).await {
+            Ok(Some(line)) => {
+                if sender.send(line).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                eprintln!("standard input: {error}");
+                bad_input.store(true, Ordering::Relaxed);
+                break;
+            }
         }
     }
     // The code and the (empty) reason are legal.
     let _ = sender.close(CloseCode::NORMAL, "").await;
+}
+
+async fn next_line(input: &mut BufReader<Stdin>) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    if input.read_until(b'\n', &mut line).await? == 0 {
+        return Ok(None);
+    }
+    if line.pop_if(|byte| *byte == b'\n').is_some() {
+        line.pop_if(|byte| *byte == b'\r');
+    }
+    String::from_utf8(line).map(Some).map_err(|_| io::Error::new(ErrorKind::InvalidData, "a line is not UTF-8"))
 }
 
 fn line(message: &Message) -> String {
