@@ -30,10 +30,13 @@ use ws_tokio::{
     Server, ServerConfig, SubprotocolPolicy, Utf8Bytes, WebSocket,
 };
 
+#[path = "common/mod.rs"]
+mod common;
 #[path = "chat/hub.rs"]
 pub(crate) mod hub;
 #[path = "chat/room.rs"]
 mod room;
+use common::end_signal;
 use hub::{Hub, Place, Seat};
 
 const PAGE: &str = include_str!("chat/index.html");
@@ -66,10 +69,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Arc::new(Hub::default());
     let server = bind(&options.listen).await?;
     let handle = server.handle();
+    let mut end = std::pin::pin!(end_signal()?);
     println!("listening on http://{}/", server.local_addr()?);
     let mut console = console();
     let serving = tokio::spawn(serve(server, hub.clone()));
-    let mut end = std::pin::pin!(end_signal());
     loop {
         tokio::select! {
             signal = &mut end => break signal?,
@@ -212,21 +215,6 @@ fn console() -> mpsc::UnboundedReceiver<String> {
     let (sender, lines) = mpsc::unbounded_channel();
     thread::spawn(move || io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
     lines
-}
-
-/// Resolves when the system wants the program to end.
-async fn end_signal() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupt = tokio::signal::ctrl_c() => interrupt,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 #[cfg(test)]

@@ -32,10 +32,11 @@ struct Options {
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let server = Server::bind(&options.listen).await?.acceptor(Acceptor::new(options.limits.config()));
+    let end = end_signal()?;
     println!("listening on ws://{}", server.local_addr()?);
     let handle = server.handle();
     let serving = tokio::spawn(server.serve(|ws, _| echo(ws)));
-    end_signal().await?;
+    end.await?;
     handle.shutdown(GOODBYE);
     serving.await?;
     Ok(())

@@ -28,20 +28,24 @@ impl Limits {
     }
 }
 
-/// Resolves when the system wants the program to end.
+/// Resolves when the system wants the program to end. That is heard of from this call on, not only once the future is
+/// polled: whoever is told that a server listens may end it at once.
 #[allow(dead_code)]
-pub(crate) async fn end_signal() -> io::Result<()> {
+pub(crate) fn end_signal() -> io::Result<impl Future<Output = io::Result<()>>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupt = tokio::signal::ctrl_c() => interrupt,
-            _ = terminate.recv() => Ok(()),
-        }
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => Ok(()),
+                _ = terminate.recv() => Ok(()),
+            }
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    Ok(tokio::signal::ctrl_c())
 }
 
 /// Text of a peer, safe to print on a terminal: one line, without control characters.
