@@ -342,3 +342,17 @@ fn nothing_follows_a_message_that_was_cut() {
     let end = conn.poll(Instant::ZERO, &mut Input::empty());
     assert!(matches!(end, Some(Event::Closed(closed)) if closed.cause == Cause::Entropy));
 }
+
+/// Bytes that came with the handshake and are never looked at do not hold up the end.
+#[test]
+fn the_time_to_close_passes_with_early_input_unread() {
+    let negotiated = Negotiated::new(Version::Rfc6455);
+    let mut conn = Connection::from_upgraded(Role::Server, negotiated, Config::default(), Box::new(OsEntropy))
+        .with_early_input(b"\x81\x80\0\0\0\0".to_vec());
+    conn.close(Instant::ZERO, CloseCode::NORMAL, "").unwrap();
+    let deadline = conn.poll_timeout().unwrap();
+    conn.handle_timeout(deadline);
+    assert_eq!(conn.poll_timeout(), None);
+    let end = conn.poll(deadline, &mut Input::empty());
+    assert!(matches!(end, Some(Event::Closed(closed)) if closed.cause == Cause::CloseTimeout));
+}

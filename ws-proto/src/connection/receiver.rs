@@ -491,10 +491,11 @@ impl Receiver {
     /// Decides whether the story is over.
     fn judge(&mut self, now: Instant) {
         // Bytes of the handshake that are not parsed yet may hold the peer's Close.
-        if !self.early.is_empty() && self.ending.is_soft() {
+        let timers = &self.config.timers;
+        let late = self.ending.deadline(timers).is_some_and(|at| now >= at);
+        if !self.early.is_empty() && self.ending.is_soft() && !late {
             return;
         }
-        let timers = &self.config.timers;
         if self.ending.judge(now, self.role, timers, self.config.limits.drain as u64) == Verdict::Over {
             self.owed = Owed { ended: true, ..Owed::default() };
             self.go_deaf();
