@@ -86,10 +86,11 @@ impl BodyReader {
                     continue;
                 }
             };
-            let n = want.min(input.len());
+            // Not past the budget, or what is kept would depend on how the body is cut.
+            let n = want.min(input.len()).min(self.budget);
             let (data, rest) = input.split_at_checked(n).unwrap_or((input, &[]));
             input = rest;
-            self.budget = self.budget.saturating_sub(n);
+            self.budget -= n;
             kept.extend_from_slice(data.get(..self.room).unwrap_or(data));
             if n > self.room {
                 return Progress::Cut;
@@ -249,6 +250,10 @@ mod tests {
         let mut trailers = b"0\r\n".to_vec();
         trailers.extend([b'a'; 200]);
         assert_eq!(read(te, &trailers).0, Progress::Cut);
+        let mut late = b"9;".to_vec();
+        late.extend([b'a'; 74]);
+        late.extend(b"\r\n123456789");
+        assert_eq!(read(te, &late), (Progress::Cut, b"12".to_vec()));
         let mut extension = b"1;".to_vec();
         extension.extend([b'a'; 200]);
         assert_eq!(read(te, &extension).0, Progress::Cut);
