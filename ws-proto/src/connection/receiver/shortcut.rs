@@ -39,7 +39,10 @@ impl Receiver {
     pub(super) fn settle_pace(&mut self) {
         let plain = self.phase == Phase::Open && self.head_len == 0 && self.early.is_empty();
         self.pace = match (self.frame, self.message) {
-            (None, None) if plain && self.delivery() == Delivery::Messages => Pace::Frames,
+            // Each frame is a fragment, also if it is the only one: with none allowed, none is taken.
+            (None, None) if plain && self.delivery() == Delivery::Messages && self.config.limits.fragments > 0 => {
+                Pace::Frames
+            }
             (Some(frame), Some(_))
                 if plain
                     && !frame.opcode.is_control()
