@@ -20,7 +20,8 @@ pub struct Config {
     pub timers: Timers,
     /// Whole messages (the default) or chunks as they arrive.
     pub delivery: Delivery,
-    /// Cut messages into frames of at most this many payload bytes. Default: never.
+    /// Cut messages into frames of at most this many payload bytes. Default: never. Prepared messages and the pieces of
+    /// a `MessageWriter` go out as they are.
     pub auto_fragment: Option<NonZeroUsize>,
     /// Answer pings by hand with `pong` instead of automatically. Default: false.
     pub manual_pong: bool,
