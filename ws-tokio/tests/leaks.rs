@@ -6,10 +6,10 @@ use std::io::Write;
 use std::net::TcpStream as StdStream;
 
 use alloc_meter::Mark;
-use common::{frame, patiently};
+use common::{echo_server, frame, patiently};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use ws_tokio::{Message, Server, connect};
+use ws_tokio::{Message, connect};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -18,18 +18,6 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConn
 async fn threat_032_nothing_stays_behind_when_connections_come_and_go() {
     connections_that_come_and_go().await;
     handshakes_that_are_dropped().await;
-}
-
-/// An echo server on this thread.
-async fn echo_server() -> (ws_tokio::ServerHandle, std::net::SocketAddr) {
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let (handle, address) = (server.handle(), server.local_addr().unwrap());
-    tokio::spawn(server.serve(|mut ws, _| async move {
-        while let Some(message) = ws.recv().await {
-            let _ = ws.send(message).await;
-        }
-    }));
-    (handle, address)
 }
 
 fn files() -> usize {

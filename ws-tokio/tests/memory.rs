@@ -9,10 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use alloc_meter::Mark;
-use common::{frame, pair, patiently, server};
+use common::{echo_server, frame, pair, patiently, server};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
-use ws_tokio::Server;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -65,18 +64,6 @@ async fn threat_026_a_message_in_single_bytes_takes_few_allocations() {
         assert!(usage.peak <= 2 * 1024 * 1024 + 64 * 1024 + 4096, "{usage:?}");
     })
     .await;
-}
-
-/// An echo server on this thread and clients that are not of its memory.
-async fn echo_server() -> (ws_tokio::ServerHandle, std::net::SocketAddr) {
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let (handle, address) = (server.handle(), server.local_addr().unwrap());
-    tokio::spawn(server.serve(|mut ws, _| async move {
-        while let Some(message) = ws.recv().await {
-            let _ = ws.send(message).await;
-        }
-    }));
-    (handle, address)
 }
 
 /// Opens a connection from a thread that blocks.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use ws_proto::Version;
-use ws_tokio::{Config, Negotiated, Role, WebSocket};
+use ws_tokio::{Config, Negotiated, Role, Server, WebSocket};
 
 /// Only ends a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +25,18 @@ pub fn server<T: AsyncRead + AsyncWrite + Unpin>(transport: T) -> WebSocket<T> {
 
 pub fn client<T: AsyncRead + AsyncWrite + Unpin>(transport: T) -> WebSocket<T> {
     WebSocket::from_upgraded(transport, Role::Client, modern(), Config::default())
+}
+
+/// An echo server on this thread, at a port of its own.
+pub async fn echo_server() -> (ws_tokio::ServerHandle, std::net::SocketAddr) {
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let (handle, address) = (server.handle(), server.local_addr().unwrap());
+    tokio::spawn(server.serve(|mut ws, _| async move {
+        while let Some(message) = ws.recv().await {
+            let _ = ws.send(message).await;
+        }
+    }));
+    (handle, address)
 }
 
 /// A client and a server, joined by pipes of `size` bytes.
