@@ -235,6 +235,9 @@ pub enum Cause {
     /// The source of randomness failed, so nothing more can be masked.
     #[error("the source of randomness failed")]
     Entropy,
+    /// An extension could not encode a message that was to be sent.
+    #[error("a message could not be encoded")]
+    Encoding,
     /// This side gave up without a closing handshake.
     #[error("aborted")]
     Aborted,

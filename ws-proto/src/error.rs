@@ -2,6 +2,7 @@
 
 use crate::close::{CloseCode, MAX_REASON};
 use crate::entropy::EntropyError;
+use crate::extension::EncodeError;
 
 /// A rule or limit that the peer broke on an open connection.
 ///
@@ -42,6 +43,9 @@ pub enum ProtocolError {
     /// Text that is not UTF-8 (RFC 6455 section 8.1). 1007.
     #[error("text not UTF-8")]
     InvalidUtf8,
+    /// A payload that can't be decompressed, or that ends too early (RFC 7692 section 7.2.2). 1007.
+    #[error("compressed data invalid")]
+    InvalidCompression,
     /// A Close body of one byte (RFC 6455 section 5.5.1). 1002.
     #[error("close body of one byte")]
     CloseLength,
@@ -70,7 +74,7 @@ impl ProtocolError {
     #[must_use]
     pub const fn close_code(self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 | Self::CloseReason => CloseCode::INVALID_PAYLOAD,
+            Self::InvalidUtf8 | Self::InvalidCompression | Self::CloseReason => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig | Self::MessageTooBig | Self::OutOfMemory => CloseCode::TOO_BIG,
             Self::TooManyFragments => CloseCode::POLICY,
             _ => CloseCode::PROTOCOL_ERROR,
@@ -92,6 +96,7 @@ impl ProtocolError {
             Self::UnexpectedContinuation => "nothing to continue",
             Self::ExpectedContinuation => "message not finished",
             Self::InvalidUtf8 => "text not UTF-8",
+            Self::InvalidCompression => "compressed data invalid",
             Self::CloseLength => "close body of one byte",
             Self::CloseCode => "close code not allowed",
             Self::CloseReason => "close reason not UTF-8",
@@ -125,6 +130,9 @@ pub enum SendError<M = ()> {
     /// No randomness for the mask key.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// The extension in use could not encode the message. The connection ends with [`Cause::Encoding`](crate::Cause).
+    #[error(transparent)]
+    Encoding(#[from] EncodeError),
 }
 
 impl<M> SendError<M> {
@@ -137,6 +145,7 @@ impl<M> SendError<M> {
             Self::InvalidUtf8 => SendError::InvalidUtf8,
             Self::ControlTooLong(n) => SendError::ControlTooLong(n),
             Self::Entropy(e) => SendError::Entropy(e),
+            Self::Encoding(e) => SendError::Encoding(e),
         }
     }
 }

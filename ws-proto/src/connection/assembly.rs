@@ -5,11 +5,10 @@ use alloc::vec::Vec;
 use crate::config::Delivery;
 use crate::error::ProtocolError;
 use crate::message::{Kind, Payload};
+use crate::room;
 use crate::wire::utf8::{Utf8, is_utf8};
 use crate::wire::{extend_masked, mask, mask_is_ascii};
 
-/// Room that may be made beyond what has arrived.
-const STEP: usize = 16 * 1024;
 /// From here on a message is worth a large vector of somebody else's.
 const PROVEN: usize = 32 * 1024;
 
@@ -30,19 +29,6 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Makes room for `bytes`, and for more of the message, but never for much more than has arrived.
-    #[inline]
-    fn reserve(&mut self, bytes: usize, to_come: u64) -> Result<(), ProtocolError> {
-        if bytes > self.buffer.capacity() - self.buffer.len() { self.grow(bytes, to_come) } else { Ok(()) }
-    }
-
-    #[cold]
-    fn grow(&mut self, bytes: usize, to_come: u64) -> Result<(), ProtocolError> {
-        let need = self.buffer.len() + bytes;
-        let ahead = usize::try_from(to_come).unwrap_or(usize::MAX).min(need.max(STEP));
-        self.buffer.try_reserve_exact(bytes.saturating_add(ahead)).map_err(|_| ProtocolError::OutOfMemory)
-    }
-
     /// How much room the message needs, if it is long, does not have the room, and has begun to prove it.
     pub(super) fn room_wanted(&self, to_come: u64) -> Option<usize> {
         let need = usize::try_from(to_come).ok()?.checked_add(self.buffer.len())?;
@@ -64,7 +50,7 @@ impl Assembly {
         bytes: &[u8],
         to_come: u64,
     ) -> Result<(), ProtocolError> {
-        self.reserve(bytes.len(), to_come)?;
+        room::make(&mut self.buffer, bytes.len(), to_come)?;
         let start = self.buffer.len();
         let ascii = match key {
             Some(key) => extend_masked(&mut self.buffer, key, bytes),

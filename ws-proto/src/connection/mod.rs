@@ -37,6 +37,7 @@ use crate::close::{Cause, CloseCode, CloseFrame};
 use crate::config::{Config, Delivery};
 use crate::entropy::BoxEntropy;
 use crate::error::{CloseError, SendError};
+use crate::extension::Agreement;
 use crate::input::Input;
 use crate::message::{IntoMessage, Kind};
 use crate::time::Instant;
@@ -50,19 +51,28 @@ pub struct Negotiated {
     pub version: Version,
     /// The subprotocol, if one was agreed (RFC 6455 section 1.9).
     pub subprotocol: Option<Box<str>>,
+    /// The extension, if one was agreed (RFC 6455 section 9.1). What it does to payloads is decided by nothing else.
+    pub extension: Option<Agreement>,
 }
 
 impl Negotiated {
     /// A version, and nothing else.
     #[must_use]
     pub const fn new(version: Version) -> Self {
-        Self { version, subprotocol: None }
+        Self { version, subprotocol: None, extension: None }
     }
 
     /// The same with a subprotocol.
     #[must_use]
     pub fn with_subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// The same with an extension.
+    #[must_use]
+    pub fn with_extension(mut self, agreement: Agreement) -> Self {
+        self.extension = Some(agreement);
         self
     }
 }

@@ -8,7 +8,6 @@
 
 mod client;
 mod error;
-mod extension;
 mod outbox;
 mod reply;
 mod request;
@@ -19,7 +18,6 @@ mod upgrade;
 
 pub use client::{ClientHandshake, ClientRequest, ClientStep};
 pub use error::{AcceptError, HandshakeError, NotDone, SubprotocolError};
-pub use extension::Extension;
 pub use reply::{Accept, Reply};
 pub use request::{Request, Upgrade};
 pub use rfc6455::accept_value;

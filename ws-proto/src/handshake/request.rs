@@ -4,8 +4,8 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::extension::{self, Extension};
 use super::subprotocol;
+use crate::extension::{Extension, header};
 use crate::http::{Headers, Host, RequestHead, pairs};
 use crate::version::Version;
 
@@ -135,7 +135,7 @@ impl Request {
         let mut list = Vec::new();
         for line in self.head.headers.get_all("sec-websocket-extensions") {
             // The grammar was checked with the request.
-            let _ = extension::parse(line, &mut list);
+            let _ = header::parse(line, &mut list);
         }
         list
     }

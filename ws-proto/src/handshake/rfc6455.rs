@@ -9,10 +9,10 @@ use sha1::{Digest as _, Sha1};
 
 use super::client::ClientRequest;
 use super::error::HandshakeError;
-use super::extension;
 use super::request::Upgrade;
 use super::server::ServerConfig;
 use super::upgrade::Fields;
+use crate::extension::header as extension;
 use crate::http::{RequestHead, ResponseHead, syntax};
 use crate::version::Version;
 

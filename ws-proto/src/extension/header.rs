@@ -1,4 +1,4 @@
-//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1).
+//! An extension as it stands in `Sec-WebSocket-Extensions`, and the grammar of that header (RFC 6455 section 9.1).
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -16,6 +16,27 @@ pub struct Extension {
     pub name: Box<str>,
     /// The parameters in order; a value that was quoted is given without quotes.
     pub params: Vec<(Box<str>, Option<Box<str>>)>,
+}
+
+impl Extension {
+    /// An extension without parameters.
+    #[must_use]
+    pub fn new(name: impl Into<Box<str>>) -> Self {
+        Self { name: name.into(), params: Vec::new() }
+    }
+
+    /// The same with one more parameter.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<Box<str>>, value: Option<&str>) -> Self {
+        self.params.push((name.into(), value.map(Into::into)));
+        self
+    }
+
+    /// Whether it can stand in a header: all its words are tokens.
+    pub(crate) fn is_valid(&self) -> bool {
+        let token = |text: &str| !text.is_empty() && syntax::token_run(text.as_bytes()) == text.len();
+        token(&self.name) && self.params.iter().all(|(name, value)| token(name) && value.as_deref().is_none_or(token))
+    }
 }
 
 impl fmt::Display for Extension {
@@ -50,7 +71,7 @@ pub(crate) fn check(value: &[u8]) -> Result<(), Malformed> {
 /// Reads one header line. Several lines are one list, in order.
 pub(crate) fn parse(value: &[u8], list: &mut Vec<Extension>) -> Result<(), Malformed> {
     walk(value, |part| match part {
-        Part::Name(name) => list.push(Extension { name: name.into(), params: Vec::new() }),
+        Part::Name(name) => list.push(Extension::new(name)),
         Part::Param(name, value) => {
             if let Some(extension) = list.last_mut() {
                 extension.params.push((name.into(), value.map(Into::into)));

@@ -1,0 +1,56 @@
+//! Where decoded payload goes: the one place that bounds it.
+
+use alloc::vec::Vec;
+
+use crate::error::ProtocolError;
+use crate::room;
+
+/// Takes what a [`Decoder`](super::Decoder) makes, and never more than `Limits::message` of it.
+///
+/// A decoder can't allocate memory for a message in any other way, so the limit holds for every extension.
+#[derive(Debug)]
+pub struct Sink<'b> {
+    buffer: &'b mut Vec<u8>,
+    /// Bytes that may still be written to the message.
+    left: u64,
+    /// Bytes that may be written in this call.
+    step: usize,
+    written: usize,
+    /// What is written now is probably all.
+    last: bool,
+}
+
+impl<'b> Sink<'b> {
+    /// Appends to `buffer` up to `left` bytes, and not many more than `step` of them now.
+    pub(crate) fn new(buffer: &'b mut Vec<u8>, left: u64, step: usize, last: bool) -> Self {
+        Self { buffer, left, step, written: 0, last }
+    }
+
+    /// How many bytes can be written now. With 0 the decoder must wait for the next call.
+    ///
+    /// At the end of a message's allowance this is one byte more than it: a decoder that writes it finds out that the
+    /// message is too big.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let left = usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX);
+        left.min(self.step.saturating_sub(self.written))
+    }
+
+    /// Appends to the message.
+    ///
+    /// # Errors
+    /// [`ProtocolError::MessageTooBig`] if that is more than the message may have; [`ProtocolError::OutOfMemory`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(ProtocolError::MessageTooBig)?;
+        let to_come = if self.last { 0 } else { self.left };
+        room::make(self.buffer, bytes.len(), to_come)?;
+        self.buffer.extend_from_slice(bytes);
+        self.written += bytes.len();
+        Ok(())
+    }
+
+    /// How many bytes were written.
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+}
