@@ -32,6 +32,26 @@ impl Extension {
         self
     }
 
+    /// Reads the values of all `Sec-WebSocket-Extensions` lines, which are one list in order (RFC 6455 section 11.3.2).
+    /// The handshakes of this library do so by themselves; this is for programs that do theirs with something else.
+    ///
+    /// Work and memory are linear in the length of the values, but the list takes some dozens of times as many bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`]; the handshake should then fail, on a server with status 400.
+    ///
+    /// ```
+    /// use ws_proto::extension::Extension;
+    /// let list = Extension::parse_list([&b"a; b=\"1\", c"[..], b"d"])?;
+    /// assert_eq!(list, [Extension::new("a").with("b", Some("1")), Extension::new("c"), Extension::new("d")]);
+    /// # Ok::<(), ws_proto::extension::Malformed>(())
+    /// ```
+    pub fn parse_list<'v>(values: impl IntoIterator<Item = &'v [u8]>) -> Result<Vec<Self>, Malformed> {
+        let mut list = Vec::new();
+        values.into_iter().try_for_each(|value| parse(value, &mut list))?;
+        Ok(list)
+    }
+
     /// Whether it can stand in a header: all its words are tokens.
     pub(crate) fn is_valid(&self) -> bool {
         let token = |text: &str| !text.is_empty() && syntax::token_run(text.as_bytes()) == text.len();
@@ -53,9 +73,15 @@ impl fmt::Display for Extension {
     }
 }
 
-/// The list does not follow the grammar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
+/// A value of `Sec-WebSocket-Extensions` that does not follow the grammar (RFC 6455 section 9.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("the list of extensions is malformed")]
+pub struct Malformed;
+
+/// So many offers of a request are looked at.
+const MAX_OFFERS: usize = 32;
+/// An offer with more parameters than this is passed over.
+const MAX_PARAMS: usize = 32;
 
 /// A piece of the list, in order.
 enum Part<'v> {
@@ -78,6 +104,34 @@ pub(crate) fn parse(value: &[u8], list: &mut Vec<Extension>) -> Result<(), Malfo
             }
         }
     })
+}
+
+/// Reads what a server looks at of the offers, which is limited, since a list takes more memory than its text.
+pub(crate) fn offers<'v>(values: impl Iterator<Item = &'v [u8]>) -> Vec<Extension> {
+    let mut list: Vec<Extension> = Vec::new();
+    let mut open = false;
+    for value in values {
+        // The grammar was checked with the request.
+        let _ = walk(value, |part| match part {
+            Part::Name(name) => {
+                open = list.len() < MAX_OFFERS;
+                if open {
+                    list.push(Extension::new(name));
+                }
+            }
+            Part::Param(name, value) if open => match list.last_mut() {
+                Some(extension) if extension.params.len() < MAX_PARAMS => {
+                    extension.params.push((name.into(), value.map(Into::into)));
+                }
+                _ => {
+                    list.pop();
+                    open = false;
+                }
+            },
+            Part::Param(..) => {}
+        });
+    }
+    list
 }
 
 /// Goes through the value once; the work is linear in its length.

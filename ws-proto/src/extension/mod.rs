@@ -63,7 +63,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-pub use header::Extension;
+pub use header::{Extension, Malformed};
 pub use sink::Sink;
 
 use crate::error::ProtocolError;

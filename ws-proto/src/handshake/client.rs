@@ -14,13 +14,14 @@ use super::{rfc6455, subprotocol};
 use crate::config::Config;
 use crate::connection::{Connection, Negotiated, Shutdown};
 use crate::entropy::{BoxEntropy, Entropy as _, EntropyError};
+use crate::extension::Extensions;
 use crate::http::body::{BodyReader, Progress};
 use crate::http::fields::Lines;
 use crate::http::head::{HeadReader, Kind, Rules};
 use crate::http::{HeaderError, Host, Response, ResponseHead, Target};
 use crate::input::Input;
 use crate::time::Instant;
-use crate::version::{Role, Version};
+use crate::version::Role;
 
 /// How many interim answers (1xx) are skipped before the final one.
 const INTERIM_MAX: u8 = 8;
@@ -44,6 +45,7 @@ pub struct ClientRequest {
     pub(super) origin: Option<Box<str>>,
     pub(super) subprotocols: Vec<Box<str>>,
     pub(super) subprotocol_required: bool,
+    pub(super) extensions: Extensions,
     pub(super) extra: Lines,
 }
 
@@ -57,6 +59,7 @@ impl ClientRequest {
             origin: None,
             subprotocols: Vec::new(),
             subprotocol_required: false,
+            extensions: Extensions::none(),
             extra: Lines::default(),
         }
     }
@@ -120,6 +123,15 @@ impl ClientRequest {
         self.subprotocol_required = true;
         self
     }
+
+    /// Offers these extensions and no others, the preferred one first (RFC 6455 section 9.1). Default: none.
+    ///
+    /// The server chooses one or none. An answer that does not fit the offer fails the handshake.
+    #[must_use]
+    pub fn extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
+        self
+    }
 }
 
 impl fmt::Debug for ClientRequest {
@@ -130,6 +142,7 @@ impl fmt::Debug for ClientRequest {
             .field("host", &self.host)
             .field("origin", &self.origin)
             .field("subprotocols", &self.subprotocols)
+            .field("extensions", &self.extensions)
             .finish_non_exhaustive()
     }
 }
@@ -277,9 +290,7 @@ impl ClientHandshake {
         match head.status {
             101 => {
                 match rfc6455::check_response(&head, &self.request, &self.key) {
-                    Ok(subprotocol) => {
-                        let mut negotiated = Negotiated::new(Version::Rfc6455);
-                        negotiated.subprotocol = subprotocol.map(Into::into);
+                    Ok(negotiated) => {
                         self.phase = Phase::Done(negotiated, Vec::new());
                         self.deadline = None;
                     }

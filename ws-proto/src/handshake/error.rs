@@ -1,5 +1,6 @@
 //! Why an opening handshake failed.
 
+use crate::extension::{AnswerError, ParameterError};
 use crate::http::HeadError;
 
 /// A rule or limit of the opening handshake that the peer broke, or what else ended it.
@@ -108,6 +109,12 @@ pub enum HandshakeError {
     /// Client: the server switched on an extension that was not offered (RFC 6455 section 4.1).
     #[error("the server chose an extension that was not offered")]
     ExtensionNotOffered,
+    /// Client: the server switched on more than one extension.
+    #[error("the server chose more than one extension")]
+    ExtensionSeveral,
+    /// Client: the server switched on an extension with parameters that can't be (RFC 6455 section 9.1).
+    #[error("the parameters of the extension that the server chose: {0}")]
+    ExtensionParameter(ParameterError),
     /// Client: the answer says another `Sec-WebSocket-Version` than the one asked for.
     #[error("the server speaks another WebSocket version")]
     VersionWrong,
@@ -128,6 +135,16 @@ impl HandshakeError {
             Self::Undecided => 503,
             _ => 400,
         })
+    }
+}
+
+impl From<AnswerError> for HandshakeError {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::NotOffered => Self::ExtensionNotOffered,
+            AnswerError::SeveralAtOnce => Self::ExtensionSeveral,
+            AnswerError::Parameter(error) => Self::ExtensionParameter(error),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::error::HandshakeError;
+use crate::extension::Extensions;
 use crate::http::HeaderError;
 use crate::http::fields::Lines;
 use crate::version::Versions;
@@ -23,6 +24,8 @@ use crate::version::Versions;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accept {
     pub(super) subprotocol: Choice,
+    /// Those of the configuration, if not set.
+    pub(super) extensions: Option<Extensions>,
     pub(super) extra: Lines,
 }
 
@@ -37,7 +40,8 @@ pub(super) enum Choice {
 }
 
 impl Accept {
-    /// Accept as the configuration says: the subprotocol by `ServerConfig::subprotocols`, no further headers.
+    /// Accept as the configuration says: the subprotocol by `ServerConfig::subprotocols`, an extension by
+    /// `ServerConfig::extensions`, no further headers.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -56,6 +60,19 @@ impl Accept {
     pub fn no_subprotocol(mut self) -> Self {
         self.subprotocol = Choice::None;
         self
+    }
+
+    /// Agree to one of these extensions, if the client offers one, whatever the configuration says.
+    #[must_use]
+    pub fn extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = Some(extensions);
+        self
+    }
+
+    /// Agree to no extension, whatever the configuration says.
+    #[must_use]
+    pub fn no_extensions(self) -> Self {
+        self.extensions(Extensions::none())
     }
 
     /// Adds a header to the 101. A name may come again, as `Set-Cookie` does.

@@ -140,6 +140,11 @@ impl Request {
         list
     }
 
+    /// The offered extensions that a server looks at.
+    pub(super) fn offers(&self) -> Vec<Extension> {
+        header::offers(self.head.headers.get_all("sec-websocket-extensions"))
+    }
+
     fn split_target(&self) -> (&str, Option<&str>) {
         let target = self.target();
         let target = absolute_form(target).map_or(target, |(_, rest)| rest);

@@ -1,6 +1,6 @@
 //! The opening handshake of version 13, both roles: RFC 6455 sections 4.1 and 4.2.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use base64::Engine as _;
@@ -12,7 +12,8 @@ use super::error::HandshakeError;
 use super::request::Upgrade;
 use super::server::ServerConfig;
 use super::upgrade::Fields;
-use crate::extension::header as extension;
+use crate::connection::Negotiated;
+use crate::extension::{Extension, header};
 use crate::http::{RequestHead, ResponseHead, syntax};
 use crate::version::Version;
 
@@ -73,7 +74,7 @@ pub(super) fn check_request(
     };
     if fields.extensions.count > 0 {
         for line in head.headers.get_all("sec-websocket-extensions") {
-            extension::check(line).map_err(|_| HandshakeError::ExtensionSyntax)?;
+            header::check(line).map_err(|_| HandshakeError::ExtensionSyntax)?;
         }
     }
     let subprotocol = config.subprotocols.choose(&head.headers, fields.protocol.count > 0)?;
@@ -81,19 +82,26 @@ pub(super) fn check_request(
 }
 
 /// Server: the 101 (section 4.2.2). `extra` are finished header lines.
-pub(super) fn make_response(key: &Key, subprotocol: Option<&str>, extra: &str) -> Vec<u8> {
+pub(super) fn make_response(key: &Key, negotiated: &Negotiated, extra: &str) -> Vec<u8> {
     let accept = accept(key);
-    let mut parts: [&[u8]; 7] = [
+    let extension = negotiated.extension.as_ref().map(|agreed| agreed.extension().to_string());
+    let mut parts: [&[u8]; 10] = [
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
         &accept,
         b"\r\n",
         b"",
         b"",
         b"",
+        b"",
+        b"",
+        b"",
         b"\r\n",
     ];
-    if let Some(name) = subprotocol {
+    if let Some(name) = &negotiated.subprotocol {
         (parts[3], parts[4], parts[5]) = (b"Sec-WebSocket-Protocol: ", name.as_bytes(), b"\r\n");
+    }
+    if let Some(extension) = &extension {
+        (parts[6], parts[7], parts[8]) = (b"Sec-WebSocket-Extensions: ", extension.as_bytes(), b"\r\n");
     }
     let mut out = Vec::with_capacity(parts.iter().map(|p| p.len()).sum::<usize>() + extra.len());
     let [parts @ .., end] = parts;
@@ -123,16 +131,23 @@ pub(super) fn make_request(request: &ClientRequest, key: &Key) -> Vec<u8> {
     if !request.subprotocols.is_empty() {
         put(&[b"\r\n"]);
     }
+    let offers = request.extensions.offers();
+    for (i, offer) in offers.iter().enumerate() {
+        put(&[if i == 0 { b"Sec-WebSocket-Extensions: " } else { b", " }, offer.to_string().as_bytes()]);
+    }
+    if !offers.is_empty() {
+        put(&[b"\r\n"]);
+    }
     put(&[request.extra.as_str().as_bytes(), b"\r\n"]);
     out
 }
 
-/// Client: judges a 101 and gives the subprotocol (section 4.1, "the client MUST validate the server's response").
-pub(super) fn check_response<'r>(
-    head: &'r ResponseHead,
+/// Client: judges a 101 (section 4.1, "the client MUST validate the server's response").
+pub(super) fn check_response(
+    head: &ResponseHead,
     request: &ClientRequest,
     key: &Key,
-) -> Result<Option<&'r str>, HandshakeError> {
+) -> Result<Negotiated, HandshakeError> {
     if head.minor != 1 {
         return Err(HandshakeError::HttpVersion);
     }
@@ -155,15 +170,12 @@ pub(super) fn check_response<'r>(
     if !head.headers.get_all("sec-websocket-version").all(|v| v == b"13") {
         return Err(HandshakeError::VersionWrong);
     }
-    // None is offered yet, so any at all is one too many.
-    let mut extensions = Vec::new();
-    for line in head.headers.get_all("sec-websocket-extensions") {
-        extension::parse(line, &mut extensions).map_err(|_| HandshakeError::ExtensionSyntax)?;
-    }
-    if !extensions.is_empty() {
-        return Err(HandshakeError::ExtensionNotOffered);
-    }
-    check_subprotocol(&fields, request)
+    let extensions = Extension::parse_list(head.headers.get_all("sec-websocket-extensions"))
+        .map_err(|_| HandshakeError::ExtensionSyntax)?;
+    let mut negotiated = Negotiated::new(Version::Rfc6455);
+    negotiated.extension = request.extensions.accept_answer(&extensions)?;
+    negotiated.subprotocol = check_subprotocol(&fields, request)?.map(Into::into);
+    Ok(negotiated)
 }
 
 fn check_subprotocol<'r>(fields: &Fields<'r>, request: &ClientRequest) -> Result<Option<&'r str>, HandshakeError> {

@@ -15,6 +15,7 @@ use super::{rfc6455, upgrade};
 use crate::config::Config;
 use crate::connection::{Connection, Negotiated, Shutdown};
 use crate::entropy::BoxEntropy;
+use crate::extension::{Agreement, Extensions};
 use crate::http::RequestHead;
 use crate::http::head::{HeadReader, Kind, Rules};
 use crate::input::Input;
@@ -42,6 +43,10 @@ pub struct ServerConfig {
     pub versions: Versions,
     /// How to choose a subprotocol. Default: none.
     pub subprotocols: SubprotocolPolicy,
+    /// The extensions that may be agreed on, the preferred one first. Default: none.
+    ///
+    /// Of a request the first 32 offers are looked at, except those with more than 32 parameters.
+    pub extensions: Extensions,
 }
 
 impl From<Arc<Config>> for ServerConfig {
@@ -211,11 +216,14 @@ impl ServerHandshake {
             Choice::Named(name) if request.subprotocols().any(|offered| *offered == *name) => Some(name),
             Choice::Named(_) => return Err(AcceptError::SubprotocolNotOffered),
         };
-        let bytes = match upgrade.version {
-            Version::Rfc6455 => rfc6455::make_response(&upgrade.key, subprotocol.as_deref(), accept.extra.as_str()),
-        };
         let mut negotiated = Negotiated::new(upgrade.version);
         negotiated.subprotocol = subprotocol;
+        let bytes = match upgrade.version {
+            Version::Rfc6455 => {
+                negotiated.extension = agree(accept.extensions.as_ref().unwrap_or(&self.config.extensions), request);
+                rfc6455::make_response(&upgrade.key, &negotiated, accept.extra.as_str())
+            }
+        };
         self.out = Outbox::new(bytes);
         self.deadline = self.config.connection.timers.write_stall.map(|after| now.saturating_add(after));
         if let Phase::Deciding(request) = mem::replace(&mut self.phase, Phase::Over(None)) {
@@ -421,6 +429,11 @@ impl ServerHandshake {
         }
         Ok((connection, request))
     }
+}
+
+/// The extension that a request and the settings have in common. Nothing is read if there is nothing to agree to.
+fn agree(extensions: &Extensions, request: &Request) -> Option<Agreement> {
+    if extensions.is_empty() { None } else { extensions.answer(&request.offers()) }
 }
 
 impl fmt::Debug for ServerHandshake {
