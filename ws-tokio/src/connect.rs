@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
+use ws_proto::extension::Extensions;
 use ws_proto::handshake::{ClientHandshake, ClientRequest, ClientStep, SubprotocolError};
 use ws_proto::http::{HeaderError, Target, TargetError};
 use ws_proto::{Config, EntropyError, HandshakeError, OsEntropy, Response};
@@ -127,6 +128,15 @@ impl Connector {
     #[must_use]
     pub fn require_subprotocol(mut self) -> Self {
         self.request = self.request.require_subprotocol();
+        self
+    }
+
+    /// Offers these extensions, the preferred one first (RFC 6455 section 9.1). Default: none.
+    ///
+    /// The server chooses one or none. An answer that does not fit the offer is a [`ConnectError::Handshake`].
+    #[must_use]
+    pub fn extensions(mut self, extensions: Extensions) -> Self {
+        self.request = self.request.extensions(extensions);
         self
     }
 

@@ -29,7 +29,11 @@
 //!
 //! # Features
 //!
-//! `tracing` (off by default): events about connections that are opened, refused and closed, without payloads.
+//! Both are off by default.
+//!
+//! * `deflate`: `permessage-deflate` (RFC 7692). It is used where it is added to the extensions: of a [`Connector`] with
+//!   [`Connector::extensions`], of a server in [`ServerConfig::extensions`] or for one request in [`Accept::extensions`].
+//! * `tracing`: events about connections that are opened, refused and closed, without payloads.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -66,7 +70,7 @@ pub use ws_proto::{
     Accept, Cause, CloseCode, CloseError, CloseFrame, Closed, Config, Delivery, HandshakeError, IntoMessage, Kind,
     Message, Negotiated, Reply, Request, Response, Role, SendError, ServerConfig, Utf8Bytes,
 };
-pub use ws_proto::{handshake, http};
+pub use ws_proto::{extension, handshake, http};
 
 /// The examples of the README compile.
 #[cfg(doctest)]
