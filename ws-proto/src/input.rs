@@ -58,6 +58,12 @@ impl<'i> Input<'i> {
         front
     }
 
+    /// The first `n` bytes, or all there are, left where they are.
+    pub(crate) fn peek_mut(&mut self, n: usize) -> &mut [u8] {
+        let n = n.min(self.bytes.len());
+        self.bytes.get_mut(..n).unwrap_or_default()
+    }
+
     /// Takes everything.
     pub(crate) fn take_all(&mut self) -> &'i mut [u8] {
         mem::take(&mut self.bytes)

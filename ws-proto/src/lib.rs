@@ -86,7 +86,7 @@ pub use handshake::{
 };
 pub use http::{Response, Target};
 pub use input::Input;
-pub use message::{IntoMessage, Kind, Message, Payload, Text, Utf8Bytes};
+pub use message::{Compress, IntoMessage, Kind, Message, Payload, Text, Utf8Bytes};
 pub use time::Instant;
 pub use version::{Role, Version, Versions};
 

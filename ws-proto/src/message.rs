@@ -430,6 +430,61 @@ pub trait IntoMessage: Sized + sealed::Sealed {
     /// # Errors
     /// Gives the message back if sharing it would take a copy.
     fn into_shared(self) -> Result<Bytes, Self>;
+
+    /// Whether to compress it, if the sender said so with [`IntoMessage::compress`].
+    fn compression(&self) -> Option<bool> {
+        None
+    }
+
+    /// Compress this message, or don't, where compression was agreed (RFC 7692 section 6). Without this the settings
+    /// of the extension decide, by length.
+    ///
+    /// A message that is not compressed leaves no trace in the compressor: use this for secrets, if text that an
+    /// attacker chooses is sent on the same connection.
+    ///
+    /// ```
+    /// use ws_proto::IntoMessage;
+    /// let message = "token: 8d2f".compress(false);
+    /// assert_eq!(message.compression(), Some(false));
+    /// ```
+    fn compress(self, yes: bool) -> Compress<Self> {
+        Compress { message: self, yes }
+    }
+}
+
+/// A message, and whether to compress it; made by [`IntoMessage::compress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compress<M> {
+    message: M,
+    yes: bool,
+}
+
+impl<M> Compress<M> {
+    /// The message.
+    pub fn into_inner(self) -> M {
+        self.message
+    }
+}
+
+impl<M: IntoMessage> sealed::Sealed for Compress<M> {}
+
+impl<M: IntoMessage> IntoMessage for Compress<M> {
+    fn kind(&self) -> Kind {
+        self.message.kind()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.message.bytes()
+    }
+
+    fn into_shared(self) -> Result<Bytes, Self> {
+        let yes = self.yes;
+        self.message.into_shared().map_err(|message| Self { message, yes })
+    }
+
+    fn compression(&self) -> Option<bool> {
+        Some(self.yes)
+    }
 }
 
 /// Only types that are known to hold UTF-8 may claim to be text.

@@ -435,6 +435,7 @@ impl In {
         // Messages that passed since the last time count as having passed now, for the idle timer.
         self.now = self.clock.now();
         self.rx.observe(self.now, out.tx.messages_sent());
+        out.tx.observe(self.now);
         self.rx.release_memory();
         out.tx.release_memory();
     }

@@ -164,9 +164,7 @@ impl<T> Out<T> {
     /// The transport takes nothing: starts the clock for that, if it does not run. Whether it has run out is for a
     /// timer to tell.
     pub(crate) fn watch_for_stall(&mut self) {
-        if self.tx.poll_timeout().is_none() {
-            self.tx.flushing(self.clock.now());
-        }
+        self.tx.flushing(self.clock.now());
     }
 
     /// In a panic: tells the peer of a server, as far as that takes no waiting.

@@ -6,6 +6,7 @@
 
 mod assembly;
 mod control;
+mod encode;
 mod ending;
 mod event;
 mod life;
@@ -180,7 +181,10 @@ impl Connection {
         entropy: BoxEntropy,
     ) -> Self {
         let config = config.into();
-        Self { rx: Receiver::new(role, config.clone()), tx: Sender::new(role, config, entropy), negotiated, role }
+        let extension = negotiated.extension.as_ref();
+        let rx = Receiver::new(role, config.clone(), extension);
+        let tx = Sender::new(role, config, entropy, extension);
+        Self { rx, tx, negotiated, role }
     }
 
     /// Hands in the bytes that came behind the head of the opening handshake: they are parsed before any input.

@@ -142,6 +142,19 @@ impl Queue {
         &mut self.run
     }
 
+    /// The run to append one whole frame to whose length is not known yet; see [`Queue::appended`].
+    pub(super) fn open_run(&mut self) -> &mut Vec<u8> {
+        if self.run.len() >= RUN {
+            self.seal();
+        }
+        &mut self.run
+    }
+
+    /// So many bytes were appended to [`Queue::open_run`].
+    pub(super) fn appended(&mut self, len: usize) {
+        self.pending += len;
+    }
+
     #[cold]
     fn seal(&mut self) {
         if !self.run.is_empty() {

@@ -4,6 +4,7 @@
 //! Everything else goes through [`Receiver::step`], one head or one piece of payload at a time, so
 //! that any split of the input gives the same events.
 
+mod decode;
 mod shortcut;
 
 use alloc::boxed::Box;
@@ -21,12 +22,14 @@ use super::{Owed, Receipt, Shutdown};
 use crate::close::{Cause, CloseCode, CloseFrame};
 use crate::config::{Config, Delivery};
 use crate::error::ProtocolError;
+use crate::extension::Agreement;
 use crate::input::Input;
 use crate::message::{Kind, Payload, Text};
 use crate::time::Instant;
 use crate::version::Role;
 use crate::wire::hybi::{Header, MAX_HEAD, MaskRule, Opcode, Rules};
 use crate::wire::{mask, rotate};
+use decode::Decoding;
 use shortcut::Pace;
 pub(super) use shortcut::Poll;
 
@@ -49,6 +52,7 @@ pub struct Receiver {
     frame: Option<Frame>,
     message: Option<Kind>,
     assembly: Assembly,
+    decoding: Option<Box<Decoding>>,
     control: Option<Box<ControlPayload>>,
     owed: Owed,
     ending: Ending,
@@ -77,7 +81,7 @@ struct Frame {
 }
 
 impl Receiver {
-    pub(super) fn new(role: Role, config: Arc<Config>) -> Self {
+    pub(super) fn new(role: Role, config: Arc<Config>, extension: Option<&Agreement>) -> Self {
         let mut receiver = Self {
             pace: Pace::Steps,
             masked: role == Role::Server,
@@ -92,6 +96,7 @@ impl Receiver {
             frame: None,
             message: None,
             assembly: Assembly::default(),
+            decoding: extension.map(|agreement| Box::new(Decoding::new(agreement, role))),
             control: None,
             owed: Owed::default(),
             ending: Ending::default(),
@@ -196,17 +201,21 @@ impl Receiver {
 
     /// Reads a head from the input, across as many inputs as it takes.
     fn read_head(&mut self, input: &mut Input<'_>) -> Result<Option<Header>, ProtocolError> {
-        let rules = self.rules();
+        let (first, rules);
         if self.head_len == 0 {
             let bytes = input.as_slice();
-            if let Some(first) = bytes.first() {
-                self.check_start(*first)?;
-            }
+            let Some(byte) = bytes.first() else { return Ok(None) };
+            self.check_start(*byte)?;
+            first = *byte;
+            rules = self.rules(first);
             if let Some((header, used)) = Header::decode(bytes, &rules)? {
                 input.take(used);
                 self.stats.wire_bytes += used as u64;
                 return Ok(Some(header));
             }
+        } else {
+            [first, ..] = self.head;
+            rules = self.rules(first);
         }
         while let [byte] = *input.take(1) {
             if let Some(slot) = self.head.get_mut(usize::from(self.head_len)) {
@@ -223,9 +232,11 @@ impl Receiver {
         Ok(None)
     }
 
-    fn rules(&self) -> Rules {
+    /// What the head must obey that begins with this byte.
+    fn rules(&self, first: u8) -> Rules {
         let lenient = &self.config.leniency;
-        let room = self.message_limit.saturating_sub(self.assembly.announced);
+        let rsv = self.claimed_bits();
+        let room = self.room_for(self.is_encoded(first, rsv));
         let mask = match self.role {
             Role::Server if lenient.unmasked_frames => MaskRule::Any,
             Role::Client if lenient.masked_frames => MaskRule::Any,
@@ -234,7 +245,7 @@ impl Receiver {
         };
         Rules {
             mask,
-            rsv: 0,
+            rsv,
             long_lengths: lenient.long_lengths,
             max_payload: room.min(self.frame_limit),
             over_limit: if room < self.frame_limit { ProtocolError::MessageTooBig } else { ProtocolError::FrameTooBig },
@@ -272,7 +283,7 @@ impl Receiver {
                 self.life.message_begun(now);
             }
             self.assembly.fragments += 1;
-            self.assembly.announced += header.len;
+            self.announce(kind.is_some(), header)?;
         }
         self.frame =
             Some(Frame { opcode: header.opcode, fin: header.fin, key: header.mask, len: header.len, left: header.len });
@@ -341,6 +352,9 @@ impl Receiver {
     }
 
     fn data_payload<'i>(&mut self, frame: Frame, input: &mut Input<'i>) -> Result<Progress<'i>, ProtocolError> {
+        if self.assembly.encoded {
+            return self.encoded_payload(frame, input);
+        }
         let whole = self.assembly.fragments == 1 && frame.left == frame.len;
         if frame.left > 0 && input.is_empty() {
             return Ok(Progress::Starved);
@@ -397,22 +411,26 @@ impl Receiver {
             Err(([], error)) => return Err(error),
             Err((good, error)) => (good, Some(error)),
         };
-        self.stats.message_bytes += data.len() as u64;
         if data.is_empty() && !last {
             return Ok(Progress::Frame);
         }
+        Ok(Progress::Event(self.hand_out(kind, Payload::lent(data), last, fault)))
+    }
+
+    /// A chunk; with a fault, the last thing that is handed out.
+    fn hand_out<'i>(&mut self, kind: Kind, data: Payload<'i>, last: bool, fault: Option<ProtocolError>) -> Event<'i> {
+        self.stats.message_bytes += data.len() as u64;
         let first = !mem::replace(&mut self.assembly.delivered, true);
+        let last = last && fault.is_none();
         if let Some(error) = fault {
             self.fail(error);
-            return Ok(Progress::Event(Event::Chunk(Chunk { kind, first, last: false, data: Payload::lent(data) })));
-        }
-        if last {
+        } else if last {
             self.stats.messages += 1;
             self.message = None;
             self.assembly.reset();
             self.life.message_done();
         }
-        Ok(Progress::Event(Event::Chunk(Chunk { kind, first, last, data: Payload::lent(data) })))
+        Event::Chunk(Chunk { kind, first, last, data })
     }
 
     /// The peer broke a rule: its Close code is owed, and nothing more is parsed (RFC 6455 section 7.1.7).
@@ -434,6 +452,7 @@ impl Receiver {
         self.head_len = 0;
         self.control = None;
         self.assembly.reset();
+        self.decoding = None;
         self.early = Vec::new();
         self.life.message_done();
         self.settle_pace();
@@ -581,7 +600,8 @@ impl Receiver {
     /// growing step by step. See [`Receiver::swap_room`].
     #[must_use]
     pub fn room_wanted(&self) -> Option<usize> {
-        self.assembly.room_wanted(self.frame?.left)
+        let to_come = self.frame.filter(|_| !self.assembly.encoded)?.left;
+        self.assembly.room_wanted(to_come)
     }
 
     /// Puts the open message together in `room`, whatever was in it, and gives the vector used so far.

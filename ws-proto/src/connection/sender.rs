@@ -10,6 +10,8 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::control::ControlPayload;
+use super::encode::Encoding;
+use super::prepared::Encoded;
 use super::queue::Queue;
 use super::stats::{RoundTrip, Traffic};
 use super::writer::{MessageWriter, OpenMessage};
@@ -18,6 +20,7 @@ use crate::close::{Cause, CloseFrame};
 use crate::config::Config;
 use crate::entropy::{BoxEntropy, EntropyError, MaskKeys};
 use crate::error::{CloseError, SendError};
+use crate::extension::Agreement;
 use crate::message::{IntoMessage, Kind};
 use crate::time::Instant;
 use crate::version::Role;
@@ -37,16 +40,16 @@ const MAX_CONTROL_QUEUE: usize = 16 * 1024;
 /// [`Sender::advance`]. What the receiving half owes the peer arrives through [`Sender::settle`].
 #[derive(Debug)]
 pub struct Sender {
-    role: Role,
+    pub(super) role: Role,
     high_water: usize,
     /// The longest payload of a data frame that is sent.
-    max_frame: usize,
+    pub(super) max_frame: usize,
     /// Neither closing nor inside a message: a whole message may be queued.
     accepting: bool,
-    queue: Queue,
+    pub(super) queue: Queue,
     keys: MaskKeys,
-    stats: Traffic,
-    open: Option<OpenMessage>,
+    pub(super) stats: Traffic,
+    pub(super) open: Option<OpenMessage>,
     closing: Option<Box<SentClose>>,
     fault: Option<Cause>,
     ended: bool,
@@ -59,7 +62,26 @@ pub struct Sender {
     /// When output was first seen waiting since the last progress.
     stalled_since: Option<Instant>,
     pings: Option<Box<Pings>>,
+    pub(super) encoding: Option<Box<Encoding>>,
     config: Arc<Config>,
+}
+
+/// The first byte of a data frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) opcode: Opcode,
+    pub(super) fin: bool,
+    pub(super) reserved: u8,
+}
+
+impl Start {
+    const fn new(opcode: Opcode, fin: bool) -> Self {
+        Self { opcode, fin, reserved: 0 }
+    }
+
+    pub(super) fn header(self, mask: Option<[u8; 4]>, len: usize) -> Header {
+        Header { fin: self.fin, rsv: self.reserved, opcode: self.opcode, mask, len: len as u64 }
+    }
 }
 
 /// Pings that wait for their pongs.
@@ -70,7 +92,7 @@ struct Pings {
 }
 
 impl Sender {
-    pub(super) fn new(role: Role, config: Arc<Config>, entropy: BoxEntropy) -> Self {
+    pub(super) fn new(role: Role, config: Arc<Config>, entropy: BoxEntropy, extension: Option<&Agreement>) -> Self {
         Self {
             role,
             high_water: config.limits.outgoing,
@@ -88,6 +110,7 @@ impl Sender {
             keepalive_written: false,
             stalled_since: None,
             pings: None,
+            encoding: extension.map(|agreement| Box::new(Encoding::new(agreement, role))),
             config,
         }
     }
@@ -96,7 +119,8 @@ impl Sender {
     ///
     /// Small messages are copied behind their head. A server queues a large shared one (`Bytes`, `Vec`,
     /// `String` and the like, from 4 KiB) whole; a client masks while it copies (RFC 6455 section 5.3).
-    /// With `Config::auto_fragment` a longer message is cut into frames.
+    /// With `Config::auto_fragment` a longer message is cut into frames. If an extension that encodes messages was
+    /// agreed, it does so here, unless [`IntoMessage::compress`] says otherwise.
     ///
     /// # Errors
     /// [`SendError::Full`] with the message when the queue is over `Limits::outgoing`; [`SendError::Closed`] after a
@@ -105,6 +129,11 @@ impl Sender {
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError<M>> {
         if !self.accepting || self.queue.pending() > self.high_water {
             return Err(self.refusal(message));
+        }
+        if self.encoding.is_some()
+            && let Some(reserved) = self.wants_encoding(message.kind(), message.bytes().len(), message.compression())
+        {
+            return Ok(self.send_encoded(message.kind(), message.bytes(), reserved)?);
         }
         let bytes = message.bytes();
         if bytes.len() > self.max_frame {
@@ -115,7 +144,7 @@ impl Sender {
         if self.role == Role::Server && bytes.len() >= LARGE {
             self.send_large(opcode, message)?;
         } else {
-            self.frame(opcode, true, bytes)?;
+            self.frame(Start::new(opcode, true), bytes)?;
         }
         self.stats.messages += 1;
         self.stats.message_bytes += len;
@@ -135,8 +164,8 @@ impl Sender {
 
     fn send_large<M: IntoMessage>(&mut self, opcode: Opcode, message: M) -> Result<(), EntropyError> {
         match message.into_shared() {
-            Ok(bytes) => self.large_frame(opcode, true, bytes),
-            Err(message) => self.frame(opcode, true, message.bytes())?,
+            Ok(bytes) => self.large_frame(Start::new(opcode, true), bytes),
+            Err(message) => self.frame(Start::new(opcode, true), message.bytes())?,
         }
         Ok(())
     }
@@ -153,14 +182,14 @@ impl Sender {
             Ok(mut bytes) => {
                 while !bytes.is_empty() {
                     let part = bytes.split_to(max.min(bytes.len()));
-                    self.large_frame(opcode, bytes.is_empty(), part);
+                    self.large_frame(Start::new(opcode, bytes.is_empty()), part);
                     opcode = Opcode::Continuation;
                 }
             }
             Err(message) => {
                 let mut parts = message.bytes().chunks(max).peekable();
                 while let Some(part) = parts.next() {
-                    if let Err(error) = self.frame(opcode, parts.peek().is_none(), part) {
+                    if let Err(error) = self.frame(Start::new(opcode, parts.peek().is_none()), part) {
                         // A message cut in the middle can't be mended.
                         if opcode == Opcode::Continuation {
                             self.fail(Cause::Entropy);
@@ -178,13 +207,14 @@ impl Sender {
 
     /// Queues a data frame by copying; a client masks on the way.
     #[inline]
-    pub(super) fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8]) -> Result<(), EntropyError> {
+    pub(super) fn frame(&mut self, start: Start, payload: &[u8]) -> Result<(), EntropyError> {
         let mask = self.next_mask()?;
         let len = payload.len();
         self.stats.frames += 1;
         if len <= MAX_CONTROL {
             // The usual case: everything about the head is known here.
-            let start = [if fin { 0x80 } else { 0 } | opcode as u8, len as u8];
+            let fin = if start.fin { 0x80 } else { 0 };
+            let start = [fin | start.reserved << 4 | start.opcode as u8, len as u8];
             match mask {
                 None => {
                     let run = self.queue.run(2 + len);
@@ -203,7 +233,7 @@ impl Sender {
             return Ok(());
         }
         let mut head = [0; MAX_HEAD];
-        let used = Header { fin, rsv: 0, opcode, mask, len: len as u64 }.encode(&mut head);
+        let used = start.header(mask, len).encode(&mut head);
         self.stats.wire_bytes += (used + len) as u64;
         let run = self.queue.run(used + len);
         run.extend_from_slice(head.get(..used).unwrap_or_default());
@@ -217,16 +247,16 @@ impl Sender {
     }
 
     /// Queues a frame of a server without copying its payload.
-    fn large_frame(&mut self, opcode: Opcode, fin: bool, payload: Bytes) {
+    fn large_frame(&mut self, start: Start, payload: Bytes) {
         let mut head = [0; MAX_HEAD];
-        let used = Header { fin, rsv: 0, opcode, mask: None, len: payload.len() as u64 }.encode(&mut head);
+        let used = start.header(None, payload.len()).encode(&mut head);
         self.stats.frames += 1;
         self.stats.wire_bytes += (used + payload.len()) as u64;
         self.queue.push_large(head, used, payload);
     }
 
     #[inline]
-    fn next_mask(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
+    pub(super) fn next_mask(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
         match self.role {
             Role::Server => Ok(None),
             Role::Client => self.keys.next_key().map(Some),
@@ -235,6 +265,9 @@ impl Sender {
 
     /// Queues a message that was encoded once for many connections.
     ///
+    /// If an extension encodes messages, that too is done once for all connections with equal parameters. With context
+    /// takeover (RFC 7692 section 7.1.1) the next ordinary message of this connection then starts with an empty window.
+    ///
     /// # Errors
     /// As [`Sender::send`].
     pub fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
@@ -242,20 +275,28 @@ impl Sender {
             return Err(self.refusal(()));
         }
         let payload = message.payload();
-        if self.role == Role::Client {
-            self.frame(opcode(message.kind()), true, payload)?;
-        } else {
-            let frame = message.server_frame();
-            self.stats.frames += 1;
-            self.stats.wire_bytes += frame.len() as u64;
-            if frame.len() >= LARGE {
-                self.queue.push_large([0; MAX_HEAD], 0, frame.clone());
-            } else {
-                self.queue.run(frame.len()).extend_from_slice(frame);
-            }
+        match self.wants_encoding(message.kind(), payload.len(), message.compression()) {
+            Some(reserved) => self.send_prepared_encoded(message, reserved)?,
+            None => self.put_prepared(Start::new(opcode(message.kind()), true), message.plain())?,
         }
         self.stats.messages += 1;
         self.stats.message_bytes += payload.len() as u64;
+        Ok(())
+    }
+
+    /// Queues what was encoded for a server; a client must mask it.
+    pub(super) fn put_prepared(&mut self, start: Start, encoded: &Encoded) -> Result<(), EntropyError> {
+        if self.role == Role::Client {
+            return self.frame(start, encoded.payload());
+        }
+        let frame = encoded.server_frame();
+        self.stats.frames += 1;
+        self.stats.wire_bytes += frame.len() as u64;
+        if frame.len() >= LARGE {
+            self.queue.push_large([0; MAX_HEAD], 0, frame.clone());
+        } else {
+            self.queue.run(frame.len()).extend_from_slice(frame);
+        }
         Ok(())
     }
 
@@ -392,7 +433,7 @@ impl Sender {
         self.changed = true;
     }
 
-    fn fail(&mut self, cause: Cause) {
+    pub(super) fn fail(&mut self, cause: Cause) {
         self.fault.get_or_insert(cause);
         self.accepting = false;
         self.changed = true;
@@ -439,6 +480,7 @@ impl Sender {
         self.accepting = false;
         self.open = None;
         self.queue.clear();
+        self.encoding = None;
         if let Some(pings) = &mut self.pings {
             pings.sent = VecDeque::new();
         }
@@ -555,11 +597,14 @@ impl Sender {
         self.closing.is_some() || self.ended
     }
 
-    /// Starts the write-stall clock if output is waiting.
+    /// Starts the clocks: for writing if output is waiting, and for what an extension holds.
     #[inline]
-    pub(super) fn observe(&mut self, now: Instant) {
+    pub fn observe(&mut self, now: Instant) {
         if self.stalled_since.is_none() && !self.queue.is_empty() {
             self.stalled_since = Some(now);
+        }
+        if let Some(encoding) = &mut self.encoding {
+            encoding.observe(now);
         }
     }
 
@@ -569,17 +614,27 @@ impl Sender {
         if self.ended || self.fault.is_some() {
             return None;
         }
+        let idle = self.encoding.as_ref().and_then(|encoding| encoding.idle_at());
+        [self.stalled_at(), idle].into_iter().flatten().min()
+    }
+
+    /// When the transport will have taken nothing for too long.
+    fn stalled_at(&self) -> Option<Instant> {
         Some(self.stalled_since?.saturating_add(self.config.timers.write_stall?))
     }
 
-    /// Looks at the clock: a transport that took nothing for `Timers::write_stall` ends the connection.
+    /// Looks at the clock: a transport that took nothing for `Timers::write_stall` ends the connection, and an extension
+    /// that encoded nothing for long gives memory back.
     ///
     /// The stall clock starts at the first call of this (or of `Connection::poll`) that sees output waiting.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.poll_timeout().is_some_and(|at| now >= at) {
+        if !self.ended && self.fault.is_none() && self.stalled_at().is_some_and(|at| now >= at) {
             self.fail(Cause::WriteStalled);
         }
         self.observe(now);
+        if let Some(encoding) = &mut self.encoding {
+            encoding.handle_timeout(now);
+        }
     }
 
     /// The transport is being written to or flushed and is not ready: starts the write-stall clock, unless it runs.

@@ -1,7 +1,9 @@
 //! A message sent in pieces.
 
-use super::sender::{Sender, opcode};
+use super::encode::Fault;
+use super::sender::{Sender, Start, opcode};
 use crate::error::SendError;
+use crate::extension::{Outgoing, Scope};
 use crate::message::Kind;
 use crate::wire::hybi::Opcode;
 use crate::wire::utf8::Utf8;
@@ -29,11 +31,15 @@ pub(super) struct OpenMessage {
     started: bool,
     bytes: u64,
     text: Utf8,
+    /// What the program wants of the extension.
+    compression: Option<bool>,
+    /// The reserved bits of the first frame, if the message goes through the extension.
+    encoded: Option<u8>,
 }
 
 impl OpenMessage {
     pub(super) const fn new(kind: Kind) -> Self {
-        Self { kind, started: false, bytes: 0, text: Utf8::new() }
+        Self { kind, started: false, bytes: 0, text: Utf8::new(), compression: None, encoded: None }
     }
 }
 
@@ -42,12 +48,26 @@ impl<'s> MessageWriter<'s> {
         Self { sender }
     }
 
+    /// Compress this message, or don't, where compression was agreed. Default: as the extension's settings say.
+    ///
+    /// Has no effect once a piece was queued.
+    #[must_use]
+    pub fn compress(self, yes: bool) -> Self {
+        if let Some(open) = self.sender.open_message() {
+            open.compression = Some(yes);
+        }
+        self
+    }
+
     /// Queues a piece, which may end inside a character.
+    ///
+    /// Where compression was agreed the piece is compressed and flushed, so that the peer can read all of it; memory
+    /// is not needed for more than the piece and the window.
     ///
     /// # Errors
     /// [`SendError::Full`] when the queue is over `Limits::outgoing`: write what is queued, then go on;
     /// [`SendError::InvalidUtf8`] if the message is text and this piece makes it impossible; [`SendError::Closed`];
-    /// [`SendError::Entropy`]. The piece is then not queued.
+    /// [`SendError::Entropy`], [`SendError::Encoding`]. The piece is then not queued.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), SendError> {
         self.put(piece, false)
     }
@@ -73,9 +93,8 @@ impl<'s> MessageWriter<'s> {
                 text.finish().map_err(|_| SendError::InvalidUtf8)?;
             }
         }
-        let opcode = if open.started { Opcode::Continuation } else { opcode(open.kind) };
         let bytes = open.bytes + piece.len() as u64;
-        self.sender.frame(opcode, fin, piece)?;
+        self.queue_piece(piece, fin)?;
         if fin {
             self.sender.finish_message(bytes);
         } else if let Some(open) = self.sender.open_message() {
@@ -84,5 +103,25 @@ impl<'s> MessageWriter<'s> {
             open.text = text;
         }
         Ok(())
+    }
+
+    fn queue_piece(&mut self, piece: &[u8], fin: bool) -> Result<(), Fault> {
+        let Some(open) = &mut self.sender.open else { return Ok(()) };
+        let by_frame = self.sender.encoding.as_ref().is_some_and(|encoding| encoding.scope == Scope::Frame);
+        if let Some(encoding) = &mut self.sender.encoding
+            && (by_frame || !open.started)
+        {
+            // The length is known if there is but one piece.
+            let len = (by_frame || fin).then_some(piece.len());
+            open.encoded = encoding.begin(&Outgoing { kind: open.kind, len, compress: open.compression });
+        }
+        let opcode = if open.started { Opcode::Continuation } else { opcode(open.kind) };
+        let start = Start { opcode, fin, reserved: 0 };
+        match open.encoded {
+            None => Ok(self.sender.frame(start, piece)?),
+            // With whole messages only the first frame is marked (RFC 7692 section 6.1).
+            Some(_) if open.started && !by_frame => self.sender.encoded_frame(start, piece, fin),
+            Some(reserved) => self.sender.encoded_frame(Start { reserved, ..start }, piece, fin || by_frame),
+        }
     }
 }

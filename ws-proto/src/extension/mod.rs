@@ -173,7 +173,8 @@ impl Extensions {
     /// (RFC 7692 section 5.1). `None` if no offer is of use: the connection then goes without.
     #[must_use]
     pub fn answer(&self, offers: &[Extension]) -> Option<Agreement> {
-        let answer = |one: &Arc<dyn Negotiate>, offer| one.answer(offer)?.ok().filter(|made| made.extension.is_valid());
+        let answer =
+            |one: &Arc<dyn Negotiate>, offer| one.answer(offer)?.ok().filter(|made| made.extension().is_valid());
         self.0.iter().find_map(|one| offers.iter().find_map(|offer| answer(one, offer)))
     }
 
@@ -222,35 +223,37 @@ pub enum AnswerError {
 
 /// An extension that both ends agreed on: how it stands in the answer of the server, and what it does.
 #[derive(Clone)]
-pub struct Agreement {
+pub struct Agreement(Arc<Agreed>);
+
+struct Agreed {
     extension: Extension,
-    codec: Arc<dyn Codec>,
+    codec: Box<dyn Codec>,
 }
 
 impl Agreement {
     /// `extension` is what the server answers.
     #[must_use]
     pub fn new(extension: Extension, codec: impl Codec + 'static) -> Self {
-        Self { extension, codec: Arc::new(codec) }
+        Self(Arc::new(Agreed { extension, codec: Box::new(codec) }))
     }
 
     /// The extension with its parameters, as the server answered.
     #[must_use]
     pub fn extension(&self) -> &Extension {
-        &self.extension
+        &self.0.extension
     }
 
     /// What it does to payloads.
     #[must_use]
     pub fn codec(&self) -> &dyn Codec {
-        &*self.codec
+        &*self.0.codec
     }
 }
 
 impl PartialEq for Agreement {
     /// By name and parameters.
     fn eq(&self, other: &Self) -> bool {
-        self.extension == other.extension
+        self.0.extension == other.0.extension
     }
 }
 
@@ -258,7 +261,7 @@ impl Eq for Agreement {}
 
 impl fmt::Debug for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Agreement").field(&format_args!("{}", self.extension)).finish()
+        f.debug_tuple("Agreement").field(&format_args!("{}", self.extension())).finish()
     }
 }
 
@@ -302,16 +305,19 @@ pub struct Decoded {
 
 /// The transform of what arrives.
 pub trait Decoder: fmt::Debug + Send {
-    /// A message begins (in [`Scope::Frame`], a data frame) whose claimed reserved bits are `reserved`. False if its
-    /// payload is to be taken as it is. Default: it is encoded if any bit is set.
+    /// A message (in [`Scope::Frame`], a data frame) begins that has some of the claimed reserved bits: these. Messages
+    /// with none of them are taken as they are, and the decoder does not hear of them. Default: fine.
     ///
     /// # Errors
     /// [`ProtocolError::ReservedBits`] if the bits make no sense together.
-    fn begin(&mut self, reserved: u8) -> Result<bool, ProtocolError> {
-        Ok(reserved != 0)
+    fn begin(&mut self, _reserved: u8) -> Result<(), ProtocolError> {
+        Ok(())
     }
 
     /// Decodes unmasked payload, in pieces as they arrive. `end`: the input ends the message (the frame).
+    ///
+    /// What is written must not depend on how the input is cut into pieces. That goes for faults as well: what
+    /// precedes one is written before it is reported.
     ///
     /// # Errors
     /// What the sink says, or [`ProtocolError::InvalidCompression`]. The connection then fails.

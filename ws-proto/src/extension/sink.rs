@@ -39,14 +39,17 @@ impl<'b> Sink<'b> {
     /// Appends to the message.
     ///
     /// # Errors
-    /// [`ProtocolError::MessageTooBig`] if that is more than the message may have; [`ProtocolError::OutOfMemory`].
+    /// [`ProtocolError::MessageTooBig`] if that is more than the message may have: as much as fits was appended.
+    /// [`ProtocolError::OutOfMemory`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(ProtocolError::MessageTooBig)?;
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let fitting = bytes.get(..left).unwrap_or(bytes);
+        self.left -= fitting.len() as u64;
         let to_come = if self.last { 0 } else { self.left };
-        room::make(self.buffer, bytes.len(), to_come)?;
-        self.buffer.extend_from_slice(bytes);
-        self.written += bytes.len();
-        Ok(())
+        room::make(self.buffer, fitting.len(), to_come)?;
+        self.buffer.extend_from_slice(fitting);
+        self.written += fitting.len();
+        if fitting.len() < bytes.len() { Err(ProtocolError::MessageTooBig) } else { Ok(()) }
     }
 
     /// How many bytes were written.

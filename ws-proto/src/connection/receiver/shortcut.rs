@@ -46,6 +46,7 @@ impl Receiver {
             (Some(frame), Some(_))
                 if plain
                     && !frame.opcode.is_control()
+                    && !self.assembly.encoded
                     && self.assembly.delivery_now == Some(Delivery::Messages)
                     && frame.left < frame.len =>
             {
