@@ -58,6 +58,8 @@ extern crate std;
 mod close;
 mod config;
 pub mod connection;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod dump;
 mod entropy;
 mod error;

@@ -1,0 +1,214 @@
+//! What the connections of a thread share: inflaters, compressors and a scratch buffer.
+//!
+//! Inflaters (about 48 KiB) and compressors (up to 400 KiB) are needed only while a message is worked on. A few
+//! of each stay with the thread; a connection keeps what it can't do without.
+
+use std::boxed::Box;
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::Ordering;
+use std::vec::Vec;
+
+use zlib_rs::{DeflateConfig, Inflate};
+
+/// Bytes that are inflated or compressed at a time.
+pub(super) const SCRATCH: usize = 16 * 1024;
+/// Inflaters that a thread keeps. More than one is in use only while messages are unfinished.
+const INFLATERS: usize = 4;
+/// Compressors that a thread keeps, of whatever parameters.
+const COMPRESSORS: usize = 3;
+/// After this many bytes a machine is reset before it goes on: its counters have 32 bits on some systems.
+const LONG_RUN: u64 = 1 << 30;
+
+std::thread_local! {
+    static POOL: RefCell<Pool> = const {
+        RefCell::new(Pool { inflaters: Vec::new(), compressors: Vec::new(), scratch: Vec::new() })
+    };
+}
+
+/// There is no memory for a machine.
+#[derive(Debug)]
+pub(super) struct NoMemory;
+
+/// Whose stream a machine holds, and how far. If it has the tag of a connection it holds just what the connection's
+/// history says, and needs no reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    /// 0 where there are no means to make unique ones: such a tag equals none.
+    owner: u64,
+    turn: u64,
+}
+
+impl Tag {
+    /// Different from all others, on all threads.
+    pub(super) fn unique() -> Self {
+        #[cfg(target_has_atomic = "64")]
+        let owner = {
+            static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        };
+        #[cfg(not(target_has_atomic = "64"))]
+        let owner = 0;
+        Self { owner, turn: 0 }
+    }
+
+    /// The history is about to change, so whatever holds it now, in the pool of whichever thread, no longer matches.
+    pub(super) fn advance(&mut self) {
+        self.turn += 1;
+    }
+
+    fn matches(self, other: Option<Self>) -> bool {
+        self.owner != 0 && other == Some(self)
+    }
+}
+
+/// What a compressor is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parameters {
+    /// 0 to 9.
+    pub(super) level: u8,
+    /// 9 to 15.
+    pub(super) window_bits: u8,
+    /// 1 to 9.
+    pub(super) memory_level: u8,
+}
+
+/// A machine with what it holds.
+pub(super) struct Machine<M> {
+    pub(super) raw: M,
+    tag: Option<Tag>,
+}
+
+pub(super) type Inflater = Machine<Inflate>;
+pub(super) type Compressor = Machine<(zlib_rs::Deflate, Parameters)>;
+
+impl<M> Machine<M> {
+    /// Whether it holds just this.
+    pub(super) fn holds(&self, tag: Tag) -> bool {
+        tag.matches(self.tag)
+    }
+}
+
+/// The lists are in order of last use.
+#[expect(clippy::vec_box, reason = "who holds a machine must be small, and the box goes to and fro with it")]
+struct Pool {
+    inflaters: Vec<Box<Inflater>>,
+    compressors: Vec<Box<Compressor>>,
+    scratch: Vec<u8>,
+}
+
+/// The pool of this thread; `None` if the thread is ending.
+fn pool<R>(work: impl FnOnce(&mut Pool) -> R) -> Option<R> {
+    POOL.try_with(|pool| pool.try_borrow_mut().ok().map(|mut pool| work(&mut pool))).ok().flatten()
+}
+
+/// The machine that holds `tag`, or else the one that was not used for the longest time.
+fn take<M>(list: &mut Vec<Box<Machine<M>>>, tag: Option<Tag>, fits: impl Fn(&M) -> bool) -> Option<Box<Machine<M>>> {
+    let holder = tag.and_then(|tag| list.iter().position(|machine| machine.holds(tag)));
+    let at = holder.or_else(|| list.iter().position(|machine| fits(&machine.raw)))?;
+    Some(list.remove(at))
+}
+
+/// Keeps it, and drops the one that was not used for the longest time if that is one too many.
+fn keep<M>(list: &mut Vec<Box<Machine<M>>>, machine: Box<Machine<M>>, most: usize) {
+    if list.len() >= most {
+        list.remove(0);
+    }
+    list.push(machine);
+}
+
+/// An inflater, if there is one that holds `tag`.
+///
+/// Any other must be reset before it is used.
+pub(super) fn inflater(tag: Tag) -> Result<Box<Inflater>, NoMemory> {
+    if let Some(machine) = pool(|pool| take(&mut pool.inflaters, Some(tag), |_| true)).flatten() {
+        return Ok(machine);
+    }
+    probe(INFLATER_BYTES)?;
+    Ok(Box::new(Machine { raw: Inflate::new(false, 15), tag: None }))
+}
+
+/// Gives an inflater back, between two blocks if it has a tag.
+pub(super) fn give_inflater(mut machine: Box<Inflater>, tag: Option<Tag>) {
+    let long = machine.raw.total_in().max(machine.raw.total_out()) >= LONG_RUN;
+    machine.tag = tag.filter(|_| !long);
+    pool(|pool| keep(&mut pool.inflaters, machine, INFLATERS));
+}
+
+/// A compressor with these parameters. If it does not hold `tag` it must be reset before it is used.
+pub(super) fn compressor(parameters: Parameters, tag: Option<Tag>) -> Result<Box<Compressor>, NoMemory> {
+    let fits = |raw: &(_, Parameters)| raw.1 == parameters;
+    if let Some(machine) = pool(|pool| take(&mut pool.compressors, tag, fits)).flatten() {
+        return Ok(machine);
+    }
+    let Parameters { level, window_bits, memory_level } = parameters;
+    probe(compressor_bytes(parameters))?;
+    let config = DeflateConfig {
+        level: level.into(),
+        window_bits: -i32::from(window_bits), // negative: without a header
+        mem_level: memory_level.into(),
+        ..DeflateConfig::default()
+    };
+    Ok(Box::new(Machine { raw: (zlib_rs::Deflate::new_with_config(config), parameters), tag: None }))
+}
+
+/// Gives a compressor back, just flushed if it has a tag.
+pub(super) fn give_compressor(mut machine: Box<Compressor>, tag: Option<Tag>) {
+    let raw = &machine.raw.0;
+    let long = raw.total_in().max(raw.total_out()) >= LONG_RUN;
+    machine.tag = tag.filter(|_| !long);
+    pool(|pool| keep(&mut pool.compressors, machine, COMPRESSORS));
+}
+
+/// What an inflater takes, with some to spare.
+const INFLATER_BYTES: usize = 64 * 1024;
+
+/// What a compressor takes, with some to spare.
+fn compressor_bytes(parameters: Parameters) -> usize {
+    let Parameters { window_bits, memory_level, .. } = parameters;
+    (144 << 10) + (1 << (window_bits + 2)) + (1 << (memory_level + 9))
+}
+
+/// Whether so much memory can be had. The library panics if not, so it is asked only then.
+fn probe(bytes: usize) -> Result<(), NoMemory> {
+    let mut memory = Vec::<u8>::new();
+    memory.try_reserve_exact(bytes).map_err(|_| NoMemory)?;
+    black_box(&memory); // or else the compiler may leave it out
+    Ok(())
+}
+
+/// The scratch buffer of the thread, [`SCRATCH`] bytes. Goes back when dropped.
+pub(super) struct Scratch(Vec<u8>);
+
+impl Scratch {
+    pub(super) fn take() -> Result<Self, NoMemory> {
+        let mut buffer = pool(|pool| std::mem::take(&mut pool.scratch)).unwrap_or_default();
+        if buffer.is_empty() {
+            buffer.try_reserve_exact(SCRATCH).map_err(|_| NoMemory)?;
+            buffer.resize(SCRATCH, 0);
+        }
+        Ok(Self(buffer))
+    }
+}
+
+impl Deref for Scratch {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        pool(|pool| pool.scratch = buffer);
+    }
+}
