@@ -1,22 +1,47 @@
-//! Prints how often a row allocated: `one --row ROW --peer NAME --iterations N`.
+//! Counts what is allocated, with an allocator that does.
+//!
+//! - `one --row ROW --peer NAME --iterations N` prints how often the row allocated.
+//! - `heap --row ROW --peer NAME --connections N` prints the bytes on the heap at each stage of the row.
 
 use std::alloc::System;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use ws_bench::measure::iterate;
 use ws_bench::memory::parse_one;
+use ws_bench::{heap, measure, stream};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (peer, row, iterations) = parse_one(&arguments).unwrap_or_else(|error| {
+    let run = if arguments.first().is_some_and(|first| first == "heap") { bytes } else { count };
+    if let Err(error) = run(&arguments) {
         eprintln!("{error}");
         std::process::exit(2);
-    });
+    }
+}
+
+fn count(arguments: &[String]) -> Result<(), String> {
+    let (peer, row, iterations) = parse_one(arguments)?;
     let region = Region::new(ALLOCATOR);
-    iterate(peer, &row, iterations);
+    measure::once(peer, &row, iterations);
     let change = region.change();
     println!("{}", change.allocations + change.reallocations);
+    Ok(())
+}
+
+fn bytes(arguments: &[String]) -> Result<(), String> {
+    let (peer, traffic) = heap::parse(arguments)?;
+    stream::prepare();
+    let mut held = Vec::with_capacity(8);
+    let region = Region::new(ALLOCATOR);
+    let able = heap::stages(peer, traffic, &mut || {
+        let change = region.change();
+        held.push(change.bytes_allocated as i64 - change.bytes_deallocated as i64);
+    });
+    if !able {
+        std::process::exit(3);
+    }
+    println!("{}", held.iter().map(i64::to_string).collect::<Vec<_>>().join(" "));
+    Ok(())
 }

@@ -62,6 +62,32 @@ pub fn put_client_message(out: &mut Vec<u8>, kind: Kind, payload: &[u8], fragmen
     }
 }
 
+/// Appends a compressed text message from a client, in one frame.
+pub fn put_compressed_client_text(out: &mut Vec<u8>, payload: &[u8]) {
+    put_head(out, 0xc1, true, payload.len());
+    out.extend_from_slice(&KEY);
+    out.extend(payload.iter().zip(KEY.iter().cycle()).map(|(b, k)| b ^ k));
+}
+
+/// Takes a server's frame off the front: its first byte and its payload.
+pub fn take_server_frame<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    let (len, rest) = match second {
+        0..=125 => (usize::from(second), rest),
+        126 => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (usize::from(u16::from_be_bytes(*len)), rest)
+        }
+        _ => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (u64::from_be_bytes(*len) as usize, rest)
+        }
+    };
+    let (payload, rest) = rest.split_at_checked(len)?;
+    *bytes = rest;
+    Some((first, payload))
+}
+
 /// Appends a message from a server, in one frame.
 pub fn put_server_message(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
     let opcode = if kind == Kind::Text { 1 } else { 2 };

@@ -1,6 +1,6 @@
 //! The program behind `bench/run`; it starts itself again as the server under measurement.
 
-use ws_bench::measure::iterate;
+use ws_bench::measure::once;
 use ws_bench::options::Options;
 use ws_bench::{echo, idle, memory, serve};
 
@@ -20,7 +20,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         }
         Some("one") => {
             let (peer, row, iterations) = memory::parse_one(arguments)?;
-            iterate(peer, &row, iterations);
+            once(peer, &row, iterations);
             Ok(())
         }
         _ => {

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::measure::{calibrate, has, median, nanoseconds};
+use crate::heap;
+use crate::measure::{Runner, has, median};
 use crate::options::Options;
 use crate::peers::{self, Peer};
-use crate::rows::{self, MemoryRow};
+use crate::rows::{self, MemoryRow, Work};
 use crate::table::Table;
 
 /// Measures and prints.
@@ -20,9 +21,11 @@ pub fn run(options: &Options) {
         .collect();
     let table = |title, digits, measure: &dyn Fn(&MemoryRow) -> Vec<Option<f64>>| {
         let rows = rows.iter().map(|row| (row.name.to_owned(), measure(row)));
-        Table { title, most_is_best: false, digits, peers: &peers, rows: rows.collect() }.print();
+        let rows = rows.filter(|(_, values): &(_, Vec<_>)| values.iter().any(Option::is_some)).collect();
+        Table { title, most_is_best: false, digits, peers: &peers, rows }.print();
     };
     table("In memory: processor time per message (ns)", 1, &|row| times(row, &peers, options));
+    table("In memory: bytes written per compressed message", 1, &|row| written(row, &peers));
     let each = |row: &MemoryRow, count: &dyn Fn(&Peer, &MemoryRow) -> Option<f64>| {
         let counted = peers.iter().map(|peer| has(peer, row).then(|| count(peer, row)).flatten());
         counted.collect()
@@ -31,18 +34,25 @@ pub fn run(options: &Options) {
     if !options.quick && on_path("valgrind") {
         table("In memory: instructions per message", 0, &|row| each(row, &instructions));
     }
+    heap::run(options);
 }
 
 /// Each library's median over rounds in which all take turns.
 fn times(row: &MemoryRow, peers: &[&'static Peer], options: &Options) -> Vec<Option<f64>> {
     let (rounds, time) = options.memory_rounds();
-    let iterations: Vec<Option<u64>> =
-        peers.iter().map(|peer| has(peer, row).then(|| calibrate(peer, row, time))).collect();
+    let ready = |peer: &&'static Peer| {
+        has(peer, row).then(|| {
+            let mut runner = Runner::new(peer, row);
+            let iterations = runner.calibrate(time);
+            (runner, iterations)
+        })
+    };
+    let mut runners: Vec<Option<(Runner, u64)>> = peers.iter().map(ready).collect();
     let mut samples = vec![Vec::new(); peers.len()];
     for _ in 0..rounds {
-        for (i, peer) in peers.iter().enumerate() {
-            if let Some(iterations) = iterations[i] {
-                samples[i].push(nanoseconds(peer, row, iterations));
+        for (samples, runner) in samples.iter_mut().zip(&mut runners) {
+            if let Some((runner, iterations)) = runner {
+                samples.push(runner.nanoseconds(*iterations));
             }
         }
     }
@@ -50,8 +60,15 @@ fn times(row: &MemoryRow, peers: &[&'static Peer], options: &Options) -> Vec<Opt
     medians.map(|value| value.is_finite().then_some(value)).collect()
 }
 
+/// What each library made of the messages.
+fn written(row: &MemoryRow, peers: &[&'static Peer]) -> Vec<Option<f64>> {
+    let deflate = matches!(row.work, Work::Deflate(_));
+    let one = |peer: &&'static Peer| (deflate && has(peer, row)).then(|| Runner::new(peer, row).written()).flatten();
+    peers.iter().map(one).collect()
+}
+
 /// This program's file, or the one beside it with that ending.
-fn program(suffix: &str) -> PathBuf {
+pub fn program(suffix: &str) -> PathBuf {
     let mut path = std::env::current_exe().expect("the path of this program").into_os_string();
     path.push(suffix);
     path.into()
@@ -67,7 +84,7 @@ fn one(mut command: Command, peer: &Peer, row: &MemoryRow, iterations: u64) -> C
 
 /// Iterations that take a few milliseconds, so that they can be counted exactly but not for long.
 fn counted_iterations(peer: &Peer, row: &MemoryRow) -> u64 {
-    calibrate(peer, row, Duration::from_millis(2)).clamp(4, 2000)
+    Runner::new(peer, row).calibrate(Duration::from_millis(2)).clamp(4, 2000)
 }
 
 fn allocations(peer: &Peer, row: &MemoryRow) -> Option<f64> {

@@ -1,5 +1,6 @@
 //! What is measured: the rows in memory and the rows over loopback.
 
+use crate::compression::{Codec, Traffic, traffic};
 use crate::frames::{self, Kind};
 
 /// Which side of the connection the measured library plays.
@@ -24,10 +25,16 @@ pub enum Work {
     Send { role: Role, payload: &'static [u8] },
     /// One opening handshake answered by a new server connection.
     Handshake,
+    /// One compressed text message received by a server.
+    Inflate(Traffic),
+    /// One binary message compressed and sent by a server.
+    Deflate(Traffic),
 }
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+const TAKEOVER: Codec = Codec::window_15(true);
+const ALONE: Codec = Codec::window_15(false);
 
 /// The rows in memory whose names are wanted, in the order of the tables. Only their bytes are made.
 pub fn memory(wanted: impl Fn(&str) -> bool) -> Vec<MemoryRow> {
@@ -57,6 +64,18 @@ pub fn memory(wanted: impl Fn(&str) -> bool) -> Vec<MemoryRow> {
         ("send-client-1k", &|| send(Role::Client, KIB)),
         ("send-client-16k", &|| send(Role::Client, 16 * KIB)),
         ("handshake-server", &|| Work::Handshake),
+        ("inflate-takeover-1k", &|| Work::Inflate(traffic(TAKEOVER, KIB, 1))),
+        ("inflate-takeover-16k", &|| Work::Inflate(traffic(TAKEOVER, 16 * KIB, 1))),
+        ("inflate-alone-1k", &|| Work::Inflate(traffic(ALONE, KIB, 1))),
+        ("inflate-alone-16k", &|| Work::Inflate(traffic(ALONE, 16 * KIB, 1))),
+        ("inflate-takeover-1k-over-64", &|| Work::Inflate(traffic(TAKEOVER, KIB, 64))),
+        ("deflate-takeover-1k", &|| Work::Deflate(traffic(TAKEOVER, KIB, 1))),
+        ("deflate-takeover-16k", &|| Work::Deflate(traffic(TAKEOVER, 16 * KIB, 1))),
+        ("deflate-alone-1k", &|| Work::Deflate(traffic(ALONE, KIB, 1))),
+        ("deflate-alone-16k", &|| Work::Deflate(traffic(ALONE, 16 * KIB, 1))),
+        ("deflate-takeover-1k-over-64", &|| Work::Deflate(traffic(TAKEOVER, KIB, 64))),
+        ("deflate-shared-1k", &|| Work::Deflate(traffic(Codec::SHARED, KIB, 1))),
+        ("deflate-shared-1k-over-64", &|| Work::Deflate(traffic(Codec::SHARED, KIB, 64))),
     ];
     let wanted = rows.iter().filter(|(name, _)| wanted(name));
     wanted.map(|(name, work)| MemoryRow { name, work: work() }).collect()

@@ -13,6 +13,19 @@ const SINK: usize = 2 * 1024 * 1024;
 thread_local! {
     static SUNK: RefCell<Vec<u8>> = RefCell::new(vec![0; SINK]);
     static WRITTEN: Cell<u64> = const { Cell::new(0) };
+    static RECORD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Makes what all streams of this thread share, so that it isn't made while something is counted.
+pub fn prepare() {
+    sink(&[]);
+}
+
+/// What `work` writes to all [`MemStream`]s of this thread.
+pub fn recorded(work: impl FnOnce()) -> Vec<u8> {
+    RECORD.set(Some(Vec::new()));
+    work();
+    RECORD.take().unwrap_or_default()
 }
 
 /// Bytes written to all [`MemStream`]s of this thread since the last call.
@@ -35,15 +48,22 @@ fn sink(parts: &[IoSlice<'_>]) -> usize {
             at += n;
         }
         WRITTEN.set(WRITTEN.get() + at as u64);
+        RECORD.with_borrow_mut(|record| {
+            if let Some(record) = record {
+                record.extend_from_slice(&sunk[..at]);
+            }
+        });
         at
     })
 }
 
 /// A stream whose reads give a pattern, over and over or once, at most `read_size` bytes at a time.
-/// A read never spans the end of the pattern.
+/// A read never spans the end of the pattern. Or there are several patterns, one after the other, over and over.
 #[derive(Debug)]
 pub struct MemStream {
     pattern: &'static [u8],
+    patterns: &'static [Vec<u8>],
+    turn: usize,
     rest: &'static [u8],
     read_size: usize,
     repeat: bool,
@@ -52,19 +72,31 @@ pub struct MemStream {
 impl MemStream {
     /// Serves `pattern` for ever.
     pub fn repeating(pattern: &'static [u8], read_size: usize) -> Self {
-        Self { pattern, rest: pattern, read_size, repeat: true }
+        Self { pattern, patterns: &[], turn: 0, rest: pattern, read_size, repeat: true }
     }
 
     /// Serves `pattern` once; then there is nothing to read.
     pub fn once(pattern: &'static [u8]) -> Self {
-        Self { pattern, rest: pattern, read_size: usize::MAX, repeat: false }
+        Self { pattern, patterns: &[], turn: 0, rest: pattern, read_size: usize::MAX, repeat: false }
+    }
+
+    /// Serves one of `patterns` per read, and all of them for ever.
+    pub fn cycling(patterns: &'static [Vec<u8>]) -> Self {
+        Self { pattern: &[], patterns, turn: 0, rest: &[], read_size: usize::MAX, repeat: true }
     }
 
     /// The bytes of the next read into a buffer of `room` bytes; empty when there are none.
     #[inline]
     fn next(&mut self, room: usize) -> &'static [u8] {
         if self.rest.is_empty() && self.repeat {
-            self.rest = self.pattern;
+            self.rest = match self.patterns.get(self.turn) {
+                Some(pattern) => pattern,
+                None => self.pattern,
+            };
+            self.turn += 1;
+            if self.turn >= self.patterns.len() {
+                self.turn = 0;
+            }
         }
         let n = self.rest.len().min(self.read_size).min(room);
         let (given, rest) = self.rest.split_at(n);

@@ -19,6 +19,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    compressed: None,
 };
 
 fn receive(stream: MemStream, messages: u64) -> u64 {

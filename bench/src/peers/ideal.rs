@@ -2,14 +2,18 @@
 //! allocated per message, and no control frames, limits, states or errors. It is not a WebSocket
 //! implementation and not a proven bound either.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::io::{IoSlice, Read, Write};
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
-use super::{Peer, Side};
+use super::{Peer, Side, Socket};
+use crate::compression::{Codec, LEVEL, TAIL};
 use crate::rows::Role;
 use crate::stream::MemStream;
 
@@ -20,6 +24,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: None,
+    compressed: Some(compressed),
 };
 
 const BUFFER: usize = 128 * 1024;
@@ -261,5 +266,79 @@ fn handshake(request: &'static [u8], connections: u64) {
         answer.extend_from_slice(&accept);
         answer.extend_from_slice(b"\r\n\r\n");
         stream.write_all(&answer).expect("a sink");
+    }
+}
+
+fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+    match codec {
+        Codec::Deflate { takeover, window_bits, shared: false } => Some(Box::new(Compressed {
+            stream,
+            takeover,
+            scratch: SCRATCH.with(Rc::clone),
+            inflater: Inflate::new(false, window_bits),
+            deflater: Deflate::new(i32::from(LEVEL), false, window_bits),
+        })),
+        _ => None,
+    }
+}
+
+/// What all connections of a thread can share.
+struct Scratch {
+    input: Vec<u8>,
+    message: Vec<u8>,
+    output: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: Rc<RefCell<Scratch>> = Rc::new(RefCell::new(Scratch {
+        input: vec![0; 32 * 1024],
+        message: vec![0; 32 * 1024],
+        output: vec![0; 32 * 1024],
+    }));
+}
+
+/// The plain calls of the compression library, with a whole message per read.
+struct Compressed {
+    stream: MemStream,
+    takeover: bool,
+    scratch: Rc<RefCell<Scratch>>,
+    inflater: Inflate,
+    deflater: Deflate,
+}
+
+impl Socket for Compressed {
+    fn receive(&mut self, each: &mut dyn FnMut(&[u8])) {
+        let Scratch { input, message, .. } = &mut *self.scratch.borrow_mut();
+        let n = self.stream.read(input).expect("bytes");
+        let head = head(&input[..n]).expect("a whole message");
+        assert_eq!((head.first, head.size + head.len), (0xc1, n));
+        mask(head.key, &mut input[head.size..n]);
+        let payload = &mut input[head.size..n + TAIL.len()];
+        payload[head.len..].copy_from_slice(&TAIL);
+        if !self.takeover {
+            self.inflater.reset(false);
+        }
+        let before = self.inflater.total_out();
+        self.inflater.decompress(payload, message, InflateFlush::SyncFlush).expect("valid");
+        let message = &message[..(self.inflater.total_out() - before) as usize];
+        assert!(simdutf8::basic::from_utf8(message).is_ok());
+        each(message);
+    }
+
+    fn send(&mut self, payload: &'static [u8]) {
+        const ROOM: usize = 10;
+        let output = &mut self.scratch.borrow_mut().output;
+        if !self.takeover {
+            self.deflater.reset();
+        }
+        let before = self.deflater.total_out();
+        self.deflater.compress(payload, &mut output[ROOM..], DeflateFlush::SyncFlush).expect("compressed");
+        let len = (self.deflater.total_out() - before) as usize - TAIL.len();
+        let mut head = [0; ROOM];
+        let size = put_head(&mut head, 0, len);
+        head[0] |= 0x40;
+        let start = ROOM - size;
+        output[start..ROOM].copy_from_slice(&head[..size]);
+        self.stream.write_all(&output[start..ROOM + len]).expect("a sink");
     }
 }

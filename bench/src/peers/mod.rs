@@ -1,10 +1,11 @@
 //! One small file per library: how it receives, sends, answers a handshake and echoes, used as its
-//! own documentation shows, without compression.
+//! own documentation shows; without compression except in the rows about it.
 
 mod fastwebsockets;
 mod hyper;
 mod ideal;
 mod raw_tokio;
+mod sockudo_ws;
 mod tokio_tungstenite;
 mod tokio_websockets;
 mod tungstenite;
@@ -17,6 +18,7 @@ use std::pin::Pin;
 
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::compression::Codec;
 use crate::rows::Role;
 use crate::stream::MemStream;
 
@@ -37,6 +39,9 @@ pub type Serving = Pin<Box<dyn Future<Output = ()>>>;
 /// Sends a payload so many times.
 pub type SendMany = fn(MemStream, Role, &'static [u8], u64);
 
+/// Opens a server's connection that compresses like that.
+pub type Compressed = fn(MemStream, Codec) -> Option<Box<dyn Socket>>;
+
 /// A library under measurement. A part that it doesn't have is `None`.
 pub struct Peer {
     pub name: &'static str,
@@ -49,6 +54,17 @@ pub struct Peer {
     pub handshake: Option<fn(&'static [u8], u64)>,
     /// An echo server.
     pub serve: Option<fn(TcpListener) -> Serving>,
+    /// A server's connection that compresses like that; `None` if the library can't be told to.
+    pub compressed: Option<Compressed>,
+}
+
+/// A connection that is kept between messages.
+pub trait Socket {
+    /// Receives one message; calls `each` with it.
+    fn receive(&mut self, each: &mut dyn FnMut(&[u8]));
+
+    /// Sends a binary message and flushes it.
+    fn send(&mut self, payload: &'static [u8]);
 }
 
 /// All libraries, in the order of the tables' columns.
@@ -61,6 +77,7 @@ pub const ALL: &[Peer] = &[
     fastwebsockets::PEER,
     tokio_websockets::PEER,
     yawc::PEER,
+    sockudo_ws::PEER,
     wtx::PEER,
     ideal::PEER,
     raw_tokio::PEER,

@@ -19,6 +19,7 @@ pub const PEER: Peer = Peer {
     send: None,
     handshake: None,
     serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    compressed: None,
 };
 
 thread_local! {

@@ -12,6 +12,7 @@ pub const PEER: Peer = Peer {
     send: None,
     handshake: None,
     serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    compressed: None,
 };
 
 async fn echo(stream: TcpStream) {

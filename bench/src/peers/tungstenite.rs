@@ -17,6 +17,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: None,
+    compressed: None,
 };
 
 fn receive(stream: MemStream, messages: u64) -> u64 {

@@ -19,6 +19,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: None,
+    compressed: None,
 };
 
 const SCRATCH: usize = 128 * 1024;

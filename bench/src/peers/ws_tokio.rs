@@ -18,6 +18,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    compressed: None,
 };
 
 /// The same with messages that are lent to a closure.
@@ -28,6 +29,7 @@ pub const LENT: Peer = Peer {
     send: None,
     handshake: None,
     serve: None,
+    compressed: None,
 };
 
 /// Runs a future where timers can be made; nothing ever waits for them.

@@ -7,9 +7,13 @@ use tokio::net::TcpStream;
 use wtx::collection::Vector;
 use wtx::rng::{Xorshift64, simple_seed};
 use wtx::stream::{StreamReader, StreamWriter};
-use wtx::web_socket::{Frame, OpCode, WebSocket, WebSocketAcceptor, WebSocketBuffer, WebSocketPayloadOrigin};
+use wtx::web_socket::compression::{Flate2, NegotiatedFlate2, WindowBits};
+use wtx::web_socket::{
+    Compression, DeflateConfig, Frame, OpCode, WebSocket, WebSocketAcceptor, WebSocketBuffer, WebSocketPayloadOrigin,
+};
 
-use super::{Peer, Side, accept_each};
+use super::{Peer, Side, Socket, accept_each};
+use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
 use crate::stream::{MemStream, block_on};
 
@@ -20,6 +24,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    compressed: Some(compressed),
 };
 
 impl StreamReader for MemStream {
@@ -113,5 +118,49 @@ async fn echo(stream: TcpStream) {
         if done {
             return;
         }
+    }
+}
+
+/// It resets both states after each message, whatever was agreed.
+fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+    let negotiated = match codec {
+        Codec::None => None,
+        Codec::Deflate { takeover: true, .. } => return None,
+        Codec::Deflate { window_bits, .. } => {
+            let bits = WindowBits::try_from(window_bits).ok()?;
+            let config = DeflateConfig {
+                client_max_window_bits: bits,
+                compression_level: LEVEL.try_into().ok()?,
+                server_max_window_bits: bits,
+            };
+            let offer: [&[u8]; 2] = [b"sec-websocket-extensions", b"permessage-deflate; client_max_window_bits"];
+            Compression::<false>::negotiate(Flate2::from(config), [offer].into_iter()).ok()?
+        }
+    };
+    let rng = Xorshift64::from(simple_seed());
+    let socket = WebSocket::new(negotiated, false, rng, stream, WebSocketBuffer::new());
+    Some(Box::new(Compressed { socket, buffer: Vector::new(), payload: Vec::new() }))
+}
+
+struct Compressed {
+    socket: WebSocket<Option<NegotiatedFlate2>, Xorshift64, MemStream, WebSocketBuffer, false>,
+    buffer: Vector<u8>,
+    payload: Vec<u8>,
+}
+
+impl Socket for Compressed {
+    fn receive(&mut self, each: &mut dyn FnMut(&[u8])) {
+        self.buffer.clear();
+        let origin = WebSocketPayloadOrigin::Adaptive;
+        let frame = block_on(self.socket.read_frame(&mut self.buffer, origin)).expect("a message");
+        each(frame.payload());
+    }
+
+    /// It wants a payload that may be changed, so there is a copy to be made.
+    fn send(&mut self, payload: &'static [u8]) {
+        self.payload.clear();
+        self.payload.extend_from_slice(payload);
+        let mut frame = Frame::new_fin(OpCode::Binary, self.payload.as_mut_slice());
+        block_on(self.socket.write_frame(&mut frame)).expect("sent");
     }
 }

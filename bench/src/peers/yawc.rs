@@ -6,10 +6,11 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use yawc::{Frame, HttpWebSocket, OpCode, Options, Role as TheirRole, WebSocket};
+use yawc::{CompressionLevel, DeflatePool, Frame, HttpWebSocket, OpCode, Options, Role as TheirRole, WebSocket};
 
 use super::hyper::serve_upgrade;
-use super::{Peer, Side, accept_each};
+use super::{Peer, Side, Socket, accept_each};
+use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
 use crate::stream::{MemStream, block_on};
 
@@ -20,6 +21,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    compressed: Some(compressed),
 };
 
 /// Text is checked, as the protocol asks and the others do; the limits let 1 MiB through.
@@ -85,5 +87,39 @@ async fn echo(stream: TcpStream) {
         if done {
             return;
         }
+    }
+}
+
+thread_local! {
+    static POOL: DeflatePool = DeflatePool::new(64);
+}
+
+/// Without takeover, state comes from a pool, as its documentation advises for many connections.
+fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+    let (extensions, options) = match codec {
+        Codec::None => (None, options()),
+        Codec::Deflate { shared: true, .. } => return None,
+        Codec::Deflate { takeover, window_bits, .. } => {
+            let bits = format!("client_max_window_bits={window_bits}; server_max_window_bits={window_bits}");
+            let level = CompressionLevel::new(u32::from(LEVEL));
+            let options = options().with_compression_level(level).with_deflate_pool(POOL.with(DeflatePool::clone));
+            let alone = if takeover { "" } else { "; client_no_context_takeover; server_no_context_takeover" };
+            (Some(format!("permessage-deflate; {bits}{alone}")), options)
+        }
+    };
+    let socket =
+        WebSocket::from_stream_with_extensions(stream, TheirRole::Server, extensions.as_deref(), options).ok()?;
+    Some(Box::new(Compressed(socket)))
+}
+
+struct Compressed(WebSocket<MemStream>);
+
+impl Socket for Compressed {
+    fn receive(&mut self, each: &mut dyn FnMut(&[u8])) {
+        each(block_on(self.0.next_frame()).expect("a message").payload());
+    }
+
+    fn send(&mut self, payload: &'static [u8]) {
+        block_on(self.0.send(Frame::binary(Bytes::from_static(payload)))).expect("sent");
     }
 }
