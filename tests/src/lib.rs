@@ -8,6 +8,7 @@ pub mod bodies;
 pub mod choices;
 pub mod endpoint;
 pub mod entropy;
+pub mod extensions;
 pub mod heads;
 pub mod hex;
 pub mod pair;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use ws_proto::Role;
 use ws_tests::wire::frame;
-use ws_tests::{bodies, heads};
+use ws_tests::{bodies, extensions, heads};
 
 /// One frame, mostly legal.
 fn some_frame(from: Role) -> impl Strategy<Value = Vec<u8>> {
@@ -44,6 +44,32 @@ fn for_role(from: Role) -> impl Strategy<Value = Vec<u8>> {
     (any::<u8>().prop_map(|bits| bits & 0x3f), frames).prop_map(|(bits, wire)| [vec![bits], wire].concat())
 }
 
+/// The value of a header, mostly by the grammar.
+fn extension_list() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "server_max_window_bits",
+        "client_max_window_bits",
+        "server_no_context_takeover",
+        "client_no_context_takeover",
+        "max_window_bits",
+        "no_context_takeover",
+    ]);
+    let value = prop_oneof![
+        6 => (8..=15_u8).prop_map(|bits| format!("={bits}")),
+        6 => Just(String::new()),
+        1 => "=[0-9\"x]{0,3}",
+    ];
+    let param = (name, value).prop_map(|(name, value)| format!("; {name}{value}"));
+    let params = prop::collection::vec(param, 0..5).prop_map(|params| params.concat());
+    let kind = prop_oneof![
+        6 => Just("permessage-deflate".to_owned()),
+        2 => prop::sample::select(vec!["deflate-frame", "x-webkit-deflate-frame"]).prop_map(Into::into),
+        1 => "[a-z;=, \"]{0,6}",
+    ];
+    let one = (kind, params).prop_map(|(kind, params)| kind + &params);
+    prop::collection::vec(one, 1..4).prop_map(|list| list.join(", "))
+}
+
 fn cases() -> ProptestConfig {
     ProptestConfig { cases: if cfg!(miri) { 3 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -80,13 +106,20 @@ proptest! {
     fn the_halves_equal_the_whole(data in prop::collection::vec(any::<u8>(), 0..600)) {
         bodies::halves(&data);
     }
+
+    #[test]
+    fn offers_and_answers_of_extensions(data in (prop::collection::vec(any::<u8>(), 6), extension_list())
+        .prop_map(|(choices, value)| [choices, value.into_bytes()].concat()))
+    {
+        extensions::extensions(&data);
+    }
 }
 
 /// The seeds of every fuzz target hold in every build.
 #[test]
 fn the_seeds_of_the_fuzz_targets_hold() {
     type Body = fn(&[u8]);
-    let targets: [(&str, Body); 8] = [
+    let targets: [(&str, Body); 9] = [
         ("split_invariance", bodies::split_invariance),
         ("server_bytes", bodies::server_bytes),
         ("client_bytes", bodies::client_bytes),
@@ -95,6 +128,7 @@ fn the_seeds_of_the_fuzz_targets_hold() {
         ("workload", bodies::workload),
         ("request_head", heads::request_head),
         ("response_head", heads::response_head),
+        ("extensions", extensions::extensions),
     ];
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
     for (target, body) in targets {
