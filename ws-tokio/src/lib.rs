@@ -64,6 +64,8 @@ pub use websocket::WebSocket;
 
 pub use ws_proto;
 pub use ws_proto::connection::{Chunk, Event, MessageWriter, Pong, Prepared, Stats};
+#[cfg(feature = "deflate")]
+pub use ws_proto::deflate;
 pub use ws_proto::handshake::SubprotocolPolicy;
 pub use ws_proto::http::{HeaderError, Headers, Target};
 pub use ws_proto::{
