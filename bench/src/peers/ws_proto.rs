@@ -1,14 +1,18 @@
 //! This library's core, driven as `docs/integrating.md` shows: messages are lent from one buffer.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ws_proto::connection::{Connection, Event, Negotiated};
+use ws_proto::deflate::Deflate;
+use ws_proto::extension::Negotiate;
 use ws_proto::{Accept, Config, Input, Instant, NoEntropy, OsEntropy, ServerConfig, ServerHandshake, Step, Version};
 
-use super::{Peer, Side};
+use super::{Peer, Side, Socket};
+use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
 use crate::stream::MemStream;
 
@@ -19,7 +23,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: None,
-    compressed: None,
+    compressed: Some(compressed),
 };
 
 const SCRATCH: usize = 128 * 1024;
@@ -64,16 +68,20 @@ fn send(mut stream: MemStream, role: Role, payload: &'static [u8], messages: u64
     let mut conn = connection(role);
     for _ in 0..messages {
         conn.send(Bytes::from_static(black_box(payload))).expect("taken");
-        while conn.wants_write() {
-            let mut parts = [IoSlice::new(&[]); 4];
-            let mut used = 0;
-            for (part, bytes) in parts.iter_mut().zip(conn.outgoing()) {
-                *part = IoSlice::new(bytes);
-                used += 1;
-            }
-            let n = stream.write_vectored(&parts[..used]).expect("a sink");
-            conn.advance(Instant::ZERO, n);
+        write(&mut conn, &mut stream);
+    }
+}
+
+fn write(conn: &mut Connection, stream: &mut MemStream) {
+    while conn.wants_write() {
+        let mut parts = [IoSlice::new(&[]); 4];
+        let mut used = 0;
+        for (part, bytes) in parts.iter_mut().zip(conn.outgoing()) {
+            *part = IoSlice::new(bytes);
+            used += 1;
         }
+        let n = stream.write_vectored(&parts[..used]).expect("a sink");
+        conn.advance(Instant::ZERO, n);
     }
 }
 
@@ -92,5 +100,58 @@ fn handshake(request: &'static [u8], connections: u64) {
             handshake.advance(Instant::ZERO, n.unwrap_or(0));
         }
         black_box(handshake.into_connection(Box::new(NoEntropy)).expect("accepted"));
+    }
+}
+
+/// What a handshake would have agreed on.
+pub fn negotiated(codec: Codec) -> Negotiated {
+    let negotiated = Negotiated::new(Version::Rfc6455);
+    match codec {
+        Codec::None => negotiated,
+        Codec::Deflate { takeover, window_bits, shared } => {
+            let mut settings = Deflate::default();
+            (settings.send_takeover, settings.receive_takeover) = (takeover, takeover);
+            (settings.send_window_bits, settings.receive_window_bits) = (window_bits, window_bits);
+            (settings.level, settings.shared_compressor) = (LEVEL, shared);
+            let offers = settings.offers();
+            let agreement = settings.answer(&offers[0]).expect("its own offer").expect("agreed");
+            negotiated.with_extension(agreement)
+        }
+    }
+}
+
+fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+    let (role, entropy) = (ws_proto::Role::Server, Box::new(NoEntropy));
+    let conn = Connection::from_upgraded(role, negotiated(codec), Config::default(), entropy);
+    Some(Box::new(Compressed { stream, conn }))
+}
+
+struct Compressed {
+    stream: MemStream,
+    conn: Connection,
+}
+
+thread_local! {
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+impl Socket for Compressed {
+    fn receive(&mut self, each: &mut dyn FnMut(&[u8])) {
+        READ.with_borrow_mut(|scratch| {
+            let n = self.stream.read(scratch).expect("bytes");
+            let mut input = Input::new(&mut scratch[..n]);
+            while let Some(event) = self.conn.poll(Instant::ZERO, &mut input) {
+                match event {
+                    Event::Text(text) => each(text.as_bytes()),
+                    Event::Binary(payload) => each(&payload),
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+
+    fn send(&mut self, payload: &'static [u8]) {
+        self.conn.send(Bytes::from_static(payload)).expect("taken");
+        write(&mut self.conn, &mut self.stream);
     }
 }

@@ -4,10 +4,13 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
 use ws_proto::Version;
 use ws_tokio::{Config, Event, Negotiated, Role as OurRole, WebSocket};
 
-use super::{Peer, Side, accept_each};
+use super::ws_proto::negotiated;
+use super::{Peer, Side, Socket, accept_each};
+use crate::compression::Codec;
 use crate::rows::Role;
 use crate::stream::{MemStream, block_on};
 
@@ -18,7 +21,7 @@ pub const PEER: Peer = Peer {
     send: Some(send),
     handshake: Some(handshake),
     serve: Some(|listener| Box::pin(accept_each(listener, echo))),
-    compressed: None,
+    compressed: Some(compressed),
 };
 
 /// The same with messages that are lent to a closure.
@@ -103,5 +106,34 @@ async fn echo(stream: TcpStream) {
         if socket.send(message).await.is_err() {
             return;
         }
+    }
+}
+
+fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+    let socket = WebSocket::from_upgraded(stream, OurRole::Server, negotiated(codec), Config::default());
+    Some(Box::new(Compressed(socket)))
+}
+
+struct Compressed(WebSocket<MemStream>);
+
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+}
+
+/// Runs a future of a connection that is kept where timers can be made.
+fn kept<F: Future>(future: F) -> F::Output {
+    RUNTIME.with(|runtime| {
+        let _entered = runtime.enter();
+        block_on(future)
+    })
+}
+
+impl Socket for Compressed {
+    fn receive(&mut self, each: &mut dyn FnMut(&[u8])) {
+        each(kept(self.0.recv()).expect("a message").as_bytes());
+    }
+
+    fn send(&mut self, payload: &'static [u8]) {
+        kept(self.0.send(Bytes::from_static(payload))).expect("sent");
     }
 }
