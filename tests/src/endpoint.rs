@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ws_proto::connection::{Connection, Event, Negotiated, Receiver, Sender, Shutdown, State};
+use ws_proto::connection::{Connection, Event, Negotiated, Prepared, Receiver, Sender, Shutdown, State};
 use ws_proto::{
-    BoxEntropy, CloseError, CloseFrame, Config, Delivery, Input, Instant, IntoMessage, Kind, Message, Role, SendError,
-    Version,
+    BoxEntropy, CloseError, CloseFrame, Compress, Config, Delivery, Input, Instant, IntoMessage, Kind, Message, Role,
+    SendError, Version,
 };
 
 use crate::run::Subject;
@@ -13,8 +13,11 @@ use crate::transcript::{Call, Seen, close_words, closed_words};
 
 /// The verbs that a connection and a pair of halves share.
 #[allow(missing_docs)]
-pub trait Endpoint {
-    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self;
+pub trait Endpoint: Sized {
+    fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self;
+    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
+        Self::open(role, Negotiated::new(Version::Rfc6455), config, entropy)
+    }
     fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>>;
     fn sender<T>(&mut self, now: Instant, with: impl FnOnce(&mut dyn Sending) -> T) -> T;
     fn eof(&mut self, now: Instant);
@@ -34,7 +37,10 @@ pub trait Endpoint {
 #[allow(missing_docs)]
 pub trait Sending {
     fn send(&mut self, message: Message) -> Result<(), SendError<Message>>;
+    fn send_as(&mut self, message: Compress<Message>) -> Result<(), SendError<Compress<Message>>>;
+    fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendError>;
     fn start(&mut self, kind: Kind) -> Result<(), SendError>;
+    fn start_as(&mut self, kind: Kind, compress: bool) -> Result<(), SendError>;
     fn piece(&mut self, bytes: &[u8], last: bool) -> Result<(), SendError>;
     fn ping(&mut self, now: Instant, payload: &[u8]) -> Result<(), SendError>;
     fn pong(&mut self, payload: &[u8]) -> Result<(), SendError>;
@@ -46,8 +52,17 @@ macro_rules! sending {
         fn send(&mut self, message: Message) -> Result<(), SendError<Message>> {
             <$type>::send(self, message)
         }
+        fn send_as(&mut self, message: Compress<Message>) -> Result<(), SendError<Compress<Message>>> {
+            <$type>::send(self, message)
+        }
+        fn send_prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
+            <$type>::send_prepared(self, message)
+        }
         fn start(&mut self, kind: Kind) -> Result<(), SendError> {
             self.start_message(kind).map(drop)
+        }
+        fn start_as(&mut self, kind: Kind, compress: bool) -> Result<(), SendError> {
+            self.start_message(kind).map(|writer| drop(writer.compress(compress)))
         }
         fn piece(&mut self, bytes: &[u8], last: bool) -> Result<(), SendError> {
             match self.resume_message() {
@@ -94,8 +109,8 @@ impl Sending for Sender {
 }
 
 impl Endpoint for Connection {
-    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
-        Self::from_upgraded(role, Negotiated::new(Version::Rfc6455), config, entropy)
+    fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self {
+        Self::from_upgraded(role, negotiated, config, entropy)
     }
     fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
         Connection::poll(self, now, input)
@@ -158,8 +173,8 @@ impl Halves {
 }
 
 impl Endpoint for Halves {
-    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
-        let (rx, tx) = <Connection as Endpoint>::new(role, config, entropy).split();
+    fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self {
+        let (rx, tx) = <Connection as Endpoint>::open(role, negotiated, config, entropy).split();
         Self { rx, tx }
     }
     fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
@@ -244,8 +259,14 @@ impl<E: Endpoint> Driven<E> {
     /// Starts the clock one second after its origin.
     #[must_use]
     pub fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
-        let mut driven =
-            Self { end: E::new(role, config, entropy), now: Instant::from_secs(1), polls: 0, seen: Vec::new() };
+        Self::open(role, Negotiated::new(Version::Rfc6455), config, entropy)
+    }
+
+    /// The same for an end whose handshake agreed on something.
+    #[must_use]
+    pub fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self {
+        let end = E::open(role, negotiated, config, entropy);
+        let mut driven = Self { end, now: Instant::from_secs(1), polls: 0, seen: Vec::new() };
         driven.poll(&mut []);
         driven
     }
@@ -361,7 +382,14 @@ impl<E: Endpoint> Subject for Driven<E> {
                         send_error(&error)
                     })
                 }
+                Call::SendAs(yes, kind, bytes) => {
+                    to.send_as(message(*kind, bytes).compress(*yes)).map_err(|e| send_error(&e))
+                }
+                Call::Prepared(kind, bytes) => {
+                    to.send_prepared(&Prepared::new(message(*kind, bytes))).map_err(|e| send_error(&e))
+                }
                 Call::Start(kind) => to.start(*kind).map_err(|e| send_error(&e)),
+                Call::StartAs(yes, kind) => to.start_as(*kind, *yes).map_err(|e| send_error(&e)),
                 Call::Piece(bytes) => to.piece(bytes, false).map_err(|e| send_error(&e)),
                 Call::Finish(bytes) => to.piece(bytes, true).map_err(|e| send_error(&e)),
                 Call::Ping(bytes) => to.ping(now, bytes).map_err(|e| send_error(&e)),

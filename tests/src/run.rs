@@ -49,7 +49,8 @@ pub enum Cut {
 
 impl Cut {
     /// `bytes`, which begin at `offset` of the stream, in pieces.
-    fn pieces(self, offset: usize, bytes: &[u8]) -> Vec<&[u8]> {
+    #[must_use]
+    pub fn pieces(self, offset: usize, bytes: &[u8]) -> Vec<&[u8]> {
         match self {
             Self::At(at) if at > offset && at < offset + bytes.len() => {
                 let (a, b) = bytes.split_at(at - offset);

@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use ws_proto::{CloseCode, CloseFrame, Config, Delivery, Kind, Rate, Role};
+use ws_proto::deflate::{Deflate, DeflateFrame};
+use ws_proto::extension::{Agreement, Extension, Extensions};
+use ws_proto::{CloseCode, CloseFrame, Config, Delivery, Kind, Negotiated, Rate, Role, Version};
 
 use crate::hex;
 
@@ -16,10 +18,40 @@ pub struct Transcript {
     pub role: Role,
     /// Its settings.
     pub config: Config,
+    /// Its settings of compression.
+    pub deflate: Deflate,
+    /// The extension in use: what a client offered, and a server with these settings agreed to.
+    pub extension: Option<String>,
     /// Whether only the core itself can be driven this way, and no adapter.
     pub core_only: bool,
     /// What happens, with line numbers.
     pub steps: Vec<(usize, Step)>,
+}
+
+impl Transcript {
+    /// What the opening handshake came to.
+    ///
+    /// # Panics
+    /// If a server would not agree to the extension of the script.
+    #[must_use]
+    pub fn negotiated(&self) -> Negotiated {
+        let plain = Negotiated::new(Version::Rfc6455);
+        match &self.extension {
+            Some(offer) => plain.with_extension(agreement(self.deflate, offer)),
+            None => plain,
+        }
+    }
+}
+
+/// What a server with these settings agrees to; it holds for either end.
+///
+/// # Panics
+/// If it agrees to nothing.
+#[must_use]
+pub fn agreement(settings: Deflate, offer: &str) -> Agreement {
+    let offers = Extension::parse_list([offer.as_bytes()]).expect("an offer");
+    let extensions = Extensions::none().with(settings).with(DeflateFrame::new(settings));
+    extensions.answer(&offers).unwrap_or_else(|| panic!("{offer:?} is declined"))
 }
 
 /// One line of a script.
@@ -50,7 +82,12 @@ pub enum Step {
 #[allow(missing_docs)]
 pub enum Call {
     Send(Kind, Vec<u8>),
+    /// Compressed or not, as the program says.
+    SendAs(bool, Kind, Vec<u8>),
+    Prepared(Kind, Vec<u8>),
     Start(Kind),
+    /// Compressed or not, as the program says.
+    StartAs(bool, Kind),
     Piece(Vec<u8>),
     Finish(Vec<u8>),
     Ping(Vec<u8>),
@@ -153,6 +190,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Transcript>, String> {
                 name: format!("{file}: {title}"),
                 role: Role::Server,
                 config: Config::default(),
+                deflate: Deflate::default(),
+                extension: None,
                 core_only: false,
                 steps: Vec::new(),
             });
@@ -164,6 +203,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Transcript>, String> {
         match word {
             "role" => script.role = role(rest).map_err(fail)?,
             "config" => config(&mut script.config, rest).map_err(fail)?,
+            "deflate" => deflate(&mut script.deflate, rest).map_err(fail)?,
+            "extension" => script.extension = Some(rest.into()),
             "core-only" => script.core_only = true,
             _ => script.steps.push((number, step(word, rest).map_err(fail)?)),
         }
@@ -234,6 +275,20 @@ fn config(config: &mut Config, rest: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn deflate(settings: &mut Deflate, rest: &str) -> Result<(), String> {
+    let (key, value) = rest.split_once(' ').unwrap_or((rest, ""));
+    let number = || value.parse::<usize>().map_err(|e| format!("{value:?}: {e}"));
+    match key {
+        "min-size" => settings.min_size = number()?,
+        "level" => settings.level = number()? as u8,
+        "memory-level" => settings.memory_level = number()? as u8,
+        "shared-compressor" => settings.shared_compressor = true,
+        "idle-release" => settings.idle_release = if value == "off" { None } else { Some(duration(value)?) },
+        _ => return Err(format!("unknown setting {key:?}")),
+    }
+    Ok(())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let number = |digits: &str| digits.parse::<u64>().map_err(|e| format!("{text:?}: {e}"));
     if let Some(digits) = text.strip_suffix("ms") {
@@ -280,7 +335,16 @@ fn call(word: &str, rest: &str) -> Result<Call, String> {
             let (kind, bytes) = kind(rest)?;
             Call::Send(kind, hex::parse(bytes)?)
         }
+        "send-compressed" | "send-plain" => {
+            let (kind, bytes) = kind(rest)?;
+            Call::SendAs(word == "send-compressed", kind, hex::parse(bytes)?)
+        }
+        "send-prepared" => {
+            let (kind, bytes) = kind(rest)?;
+            Call::Prepared(kind, hex::parse(bytes)?)
+        }
         "start" => Call::Start(kind(rest)?.0),
+        "start-compressed" | "start-plain" => Call::StartAs(word == "start-compressed", kind(rest)?.0),
         "piece" => Call::Piece(hex::parse(rest)?),
         "finish" => Call::Finish(hex::parse(rest)?),
         "ping" => Call::Ping(hex::parse(rest)?),

@@ -10,7 +10,7 @@ fn check<E: Endpoint>() {
     let mut faults = Vec::new();
     for script in scripts() {
         for cut in cuts(&script) {
-            let mut subject = Driven::<E>::new(script.role, script.config.clone(), counting());
+            let mut subject = Driven::<E>::open(script.role, script.negotiated(), script.config.clone(), counting());
             if let Err(fault) = play(&script, cut, &mut subject) {
                 faults.push(fault);
                 break;

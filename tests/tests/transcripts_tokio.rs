@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::runtime::Runtime;
-use ws_proto::connection::{Connection, Negotiated};
-use ws_proto::{CloseError, Role, SendError, Version};
+use ws_proto::connection::{Connection, Prepared};
+use ws_proto::{CloseError, IntoMessage, Role, SendError};
 use ws_tests::endpoint::{message, seen, send_error};
 use ws_tests::entropy::counting;
 use ws_tests::run::{Cut, Subject, play};
@@ -68,8 +68,7 @@ impl Adapter {
         let (stream, peer) = duplex(1 << 20);
         let broken = Arc::new(AtomicBool::new(false));
         let transport = Pipe { stream, broken: broken.clone() };
-        let negotiated = Negotiated::new(Version::Rfc6455);
-        let connection = Connection::from_upgraded(script.role, negotiated, script.config.clone(), counting());
+        let connection = Connection::from_upgraded(script.role, script.negotiated(), script.config.clone(), counting());
         let socket = runtime.block_on(async { WebSocket::from_connection(connection, transport) });
         let mut adapter = Self { runtime, socket, peer, broken, seen: Vec::new(), over: false };
         adapter.pump();
@@ -152,6 +151,18 @@ impl Subject for Adapter {
         let result = runtime.block_on(async {
             match call {
                 Call::Send(kind, bytes) => socket.try_send(message(*kind, bytes)).map_err(|e| send_error(&e)),
+                Call::SendAs(yes, kind, bytes) => {
+                    socket.try_send(message(*kind, bytes).compress(*yes)).map_err(|e| send_error(&e))
+                }
+                Call::Prepared(kind, bytes) => {
+                    let prepared = Prepared::new(message(*kind, bytes));
+                    now_or_never(socket.send_prepared(&prepared)).await.unwrap_or(Ok(())).map_err(|e| error(&e))
+                }
+                Call::StartAs(yes, kind) => {
+                    let writer = socket.start_message(*kind).map_err(|e| send_error(&e))?;
+                    drop(writer.compress(*yes));
+                    Ok(())
+                }
                 Call::Start(kind) => socket.start_message(*kind).map(drop).map_err(|e| send_error(&e)),
                 Call::Piece(bytes) | Call::Finish(bytes) => {
                     let result = match socket.resume_message() {
