@@ -18,26 +18,41 @@ use crate::version::Role;
 
 const ROOMY: usize = 1 << 30;
 
-/// Decodes one message that arrives in pieces; the sink gives `room` bytes at a time.
-fn decode_pieces(decoder: &mut dyn Decoder, pieces: &[&[u8]], room: usize) -> Result<Vec<u8>, ProtocolError> {
+/// Decodes one message that arrives in pieces; the sink gives `room` bytes at a time. With a fault: what preceded it.
+fn decode_all(decoder: &mut dyn Decoder, pieces: &[&[u8]], room: usize) -> (Vec<u8>, Option<ProtocolError>) {
     assert_eq!(decoder.begin(RSV1), Ok(()));
     let mut out = Vec::new();
     for (n, piece) in pieces.iter().enumerate() {
-        let end = n + 1 == pieces.len();
-        let mut rest = *piece;
-        loop {
-            let before = out.len();
-            let decoded = decoder.decode(rest, end, &mut Sink::new(&mut out, ROOMY as u64, room, false))?;
-            assert!(out.len() - before <= room);
-            rest = &rest[decoded.used..];
-            if decoded.done {
-                assert!(rest.is_empty());
-                break;
-            }
-            assert!(decoded.used > 0 || out.len() > before, "no progress");
+        if let Err(error) = decode_piece(decoder, piece, n + 1 == pieces.len(), room, &mut out) {
+            return (out, Some(error));
         }
     }
-    Ok(out)
+    (out, None)
+}
+
+fn decode_piece(
+    decoder: &mut dyn Decoder,
+    mut rest: &[u8],
+    end: bool,
+    room: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), ProtocolError> {
+    loop {
+        let before = out.len();
+        let decoded = decoder.decode(rest, end, &mut Sink::new(out, ROOMY as u64, room, false))?;
+        assert!(out.len() - before <= room);
+        rest = &rest[decoded.used..];
+        if decoded.done {
+            assert!(rest.is_empty());
+            return Ok(());
+        }
+        assert!(decoded.used > 0 || out.len() > before, "no progress");
+    }
+}
+
+fn decode_pieces(decoder: &mut dyn Decoder, pieces: &[&[u8]], room: usize) -> Result<Vec<u8>, ProtocolError> {
+    let (text, error) = decode_all(decoder, pieces, room);
+    error.map_or(Ok(text), Err)
 }
 
 fn decode(decoder: &mut dyn Decoder, message: &[u8]) -> Result<Vec<u8>, ProtocolError> {

@@ -9,6 +9,12 @@ pub(super) struct Inflated {
     pub(super) text: Vec<u8>,
     /// The largest distance.
     pub(super) farthest: usize,
+    /// The last block was a final one.
+    pub(super) ended: bool,
+    /// The last block was a stored one without content, as a flush makes it.
+    pub(super) empty_last: bool,
+    /// Where the current stream begins: what precedes can't be referred to.
+    start: usize,
 }
 
 struct Bits<'s> {
@@ -35,14 +41,17 @@ struct Code {
 }
 
 impl Code {
-    fn new(lengths: &[usize]) -> Self {
+    /// `None` if the lengths are more than there are codes, or fewer, except for one code of length 1 or none at all.
+    fn new(lengths: &[usize]) -> Option<Self> {
         let mut counts = [0; 16];
         let mut symbols = Vec::new();
         for (length, count) in counts.iter_mut().enumerate().skip(1) {
             symbols.extend((0..lengths.len()).filter(|&symbol| lengths[symbol] == length));
             *count = lengths.iter().filter(|&&l| l == length).count();
         }
-        Self { counts, symbols }
+        let used: usize = (1..16).map(|length| counts[length] << (15 - length)).sum();
+        let few = symbols.is_empty() || (symbols.len() == 1 && counts[1] == 1);
+        (used == 1 << 15 || few).then_some(Self { counts, symbols })
     }
 
     fn read(&self, bits: &mut Bits<'_>) -> Option<usize> {
@@ -64,9 +73,10 @@ impl Code {
 /// Inflates whole blocks until the input ends at a byte border. `history` is what may be referred to besides.
 pub(super) fn inflate(history: &[u8], stream: &[u8]) -> Option<Inflated> {
     let mut bits = Bits { stream, at: 0 };
-    let mut made = Inflated { text: history.to_vec(), farthest: 0 };
+    let mut made = Inflated { text: history.to_vec(), farthest: 0, ended: false, empty_last: false, start: 0 };
     while bits.at < stream.len() * 8 {
-        let last = bits.take(1)? == 1;
+        made.ended = bits.take(1)? == 1;
+        made.empty_last = false;
         match bits.take(2)? {
             0 => {
                 bits.at = bits.at.next_multiple_of(8);
@@ -77,6 +87,7 @@ pub(super) fn inflate(history: &[u8], stream: &[u8]) -> Option<Inflated> {
                 let start = bits.at / 8;
                 made.text.extend_from_slice(stream.get(start..start + length)?);
                 bits.at += length * 8;
+                made.empty_last = length == 0;
             }
             1 => {
                 let lengths: Vec<usize> = (0..288)
@@ -87,7 +98,7 @@ pub(super) fn inflate(history: &[u8], stream: &[u8]) -> Option<Inflated> {
                         _ => 8,
                     })
                     .collect();
-                block(&mut bits, &mut made, &Code::new(&lengths), &Code::new(&[5; 30]))?;
+                block(&mut bits, &mut made, &Code::new(&lengths)?, &Code::new(&[5; 32])?)?;
             }
             2 => {
                 let (literals, distances) = tables(&mut bits)?;
@@ -95,8 +106,9 @@ pub(super) fn inflate(history: &[u8], stream: &[u8]) -> Option<Inflated> {
             }
             _ => return None,
         }
-        if last {
+        if made.ended {
             bits.at = bits.at.next_multiple_of(8);
+            made.start = made.text.len();
         }
     }
     made.text.drain(..history.len());
@@ -107,11 +119,15 @@ fn tables(bits: &mut Bits<'_>) -> Option<(Code, Code)> {
     const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
     let literals = bits.take(5)? + 257;
     let total = literals + bits.take(5)? + 1;
+    if literals > 286 || total - literals > 30 {
+        return None;
+    }
     let mut lengths = [0; 19];
     for place in ORDER.iter().take(bits.take(4)? + 4) {
         lengths[*place] = bits.take(3)?;
     }
-    let code = Code::new(&lengths);
+    // Here no lone code will do.
+    let code = Code::new(&lengths).filter(|code| code.symbols.len() != 1)?;
     let mut lengths: Vec<usize> = Vec::new();
     while lengths.len() < total {
         let (value, times) = match code.read(bits)? {
@@ -122,7 +138,10 @@ fn tables(bits: &mut Bits<'_>) -> Option<(Code, Code)> {
         };
         lengths.extend(vec![value; times]);
     }
-    (lengths.len() == total).then(|| (Code::new(&lengths[..literals]), Code::new(&lengths[literals..])))
+    if lengths.len() != total || lengths[256] == 0 {
+        return None;
+    }
+    Some((Code::new(&lengths[..literals])?, Code::new(&lengths[literals..])?))
 }
 
 fn block(bits: &mut Bits<'_>, made: &mut Inflated, literals: &Code, distances: &Code) -> Option<()> {
@@ -144,7 +163,7 @@ fn block(bits: &mut Bits<'_>, made: &mut Inflated, literals: &Code, distances: &
                     _ => return None,
                 };
                 made.farthest = made.farthest.max(distance);
-                let start = made.text.len().checked_sub(distance)?;
+                let start = made.text.len().checked_sub(distance).filter(|&start| start >= made.start)?;
                 for n in 0..length {
                     made.text.push(made.text[start + n]);
                 }
