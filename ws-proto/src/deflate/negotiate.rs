@@ -194,7 +194,7 @@ impl Negotiate for Deflate {
 }
 
 /// `deflate-frame` and `x-webkit-deflate-frame`, for servers: compression from before RFC 7692, in which each frame is
-/// compressed by itself. Safari offered nothing else until 2017. A client offers it never.
+/// compressed by itself. Old versions of Safari offer nothing else. As a client it offers nothing.
 ///
 /// Add it behind [`Deflate`], which then has precedence with clients that offer both.
 ///
