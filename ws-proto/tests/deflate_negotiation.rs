@@ -8,7 +8,7 @@ use std::sync::Arc;
 use handshake_support::*;
 use proptest::prelude::*;
 use ws_proto::deflate::{Deflate, DeflateFrame};
-use ws_proto::extension::{Agreement, Extension, Extensions, Negotiate, ParameterError};
+use ws_proto::extension::{Agreement, AnswerError, Extension, Extensions, Negotiate, ParameterError};
 use ws_proto::handshake::{Accept, ClientRequest, ClientStep, HandshakeError, ServerConfig, ServerHandshake, Step};
 use ws_proto::{Config, Input, Negotiated, NoEntropy};
 
@@ -601,4 +601,20 @@ fn a_client_never_offers_per_frame_compression() {
         assert_eq!(wrong(&request, &head), HandshakeError::ExtensionNotOffered);
         assert_eq!(DeflateFrame::default().accept_answer(&Extension::new(name)), Err(NotOffered));
     }
+}
+
+#[test]
+fn a_client_may_offer_the_same_extension_twice() {
+    let mut strict = Deflate::default();
+    strict.receive_takeover = false;
+    let both = Extensions::none().with(strict).with(Deflate::default());
+    let judge = |answer: &str| {
+        let answers = Extension::parse_list([answer.as_bytes()]).unwrap();
+        both.accept_answer(&answers).map(|agreed| agreed.is_some())
+    };
+    assert_eq!(judge("permessage-deflate; server_no_context_takeover"), Ok(true));
+    assert_eq!(judge("permessage-deflate"), Ok(true));
+    // The first refusal is the one that is reported.
+    let refusal = Err(AnswerError::Parameter(ParameterError::Unknown));
+    assert_eq!(judge("permessage-deflate; foo"), refusal);
 }

@@ -183,15 +183,25 @@ impl Extensions {
     /// # Errors
     /// [`AnswerError`]; the handshake fails with it.
     pub fn accept_answer(&self, answers: &[Extension]) -> Result<Option<Agreement>, AnswerError> {
-        let offered =
-            |answer: &Extension| self.0.iter().find(|one| one.offers().iter().any(|offer| offer.name == answer.name));
+        // The same extension may stand there twice, with other settings: any of them may take the answer.
+        let candidates = |answer: &Extension| {
+            let name = answer.name.clone();
+            self.0.iter().filter(move |one| one.offers().iter().any(|offer| offer.name == name))
+        };
         match answers {
             [] => Ok(None),
             [answer] => {
-                let one = offered(answer).ok_or(AnswerError::NotOffered)?;
-                one.accept_answer(answer).map(Some).map_err(AnswerError::Parameter)
+                let mut refusal = AnswerError::NotOffered;
+                for one in candidates(answer) {
+                    match one.accept_answer(answer) {
+                        Ok(agreement) => return Ok(Some(agreement)),
+                        Err(_) if refusal != AnswerError::NotOffered => {}
+                        Err(error) => refusal = AnswerError::Parameter(error),
+                    }
+                }
+                Err(refusal)
             }
-            [answer, ..] if offered(answer).is_none() => Err(AnswerError::NotOffered),
+            [answer, ..] if candidates(answer).next().is_none() => Err(AnswerError::NotOffered),
             _ => Err(AnswerError::SeveralAtOnce),
         }
     }
