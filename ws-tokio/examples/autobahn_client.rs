@@ -9,7 +9,7 @@ mod common;
 use std::error::Error;
 
 use clap::Parser;
-use common::Limits;
+use common::{Compression, Limits};
 use ws_tokio::{Connector, WebSocket};
 
 /// Runs every case of an Autobahn fuzzing server, and has it write its report.
@@ -22,6 +22,8 @@ struct Options {
     agent: String,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    compression: Compression,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -29,9 +31,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let url = options.url.trim_end_matches('/');
     let agent = &options.agent;
+    let extensions = options.compression.extensions();
     let connect = async |path: String| -> Result<WebSocket, Box<dyn Error>> {
         let connector = Connector::new(&format!("{url}/{path}"))?.config(options.limits.config());
-        Ok(connector.connect().await?.0)
+        Ok(connector.extensions(extensions.clone()).connect().await?.0)
     };
 
     let mut ws = connect("getCaseCount".to_owned()).await?;

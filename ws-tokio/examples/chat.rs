@@ -24,6 +24,7 @@ use clap::Parser;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
+use ws_tokio::deflate::Deflate;
 use ws_tokio::handshake::SubprotocolError;
 use ws_tokio::{
     Accept, Acceptor, CloseCode, Config, Decision, HeaderError, Message, Receiver, Reply, Report, Request, Sender,
@@ -36,7 +37,7 @@ mod common;
 pub(crate) mod hub;
 #[path = "chat/room.rs"]
 mod room;
-use common::end_signal;
+use common::{deflate_if, end_signal};
 use hub::{Hub, Place, Seat};
 
 const PAGE: &str = include_str!("chat/index.html");
@@ -61,13 +62,16 @@ struct Options {
     /// The address and port to listen on.
     #[arg(long, default_value = "127.0.0.1:8181")]
     listen: String,
+    /// Compress messages with permessage-deflate, if the client can
+    #[arg(long)]
+    deflate: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let hub = Arc::new(Hub::default());
-    let server = bind(&options.listen).await?;
+    let server = bind(&options.listen, options.deflate).await?;
     let handle = server.handle();
     let mut end = std::pin::pin!(end_signal()?);
     println!("listening on http://{}/", server.local_addr()?);
@@ -90,11 +94,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The page and the WebSocket, on a port.
-pub(crate) async fn bind(address: &str) -> Result<Server, Box<dyn Error>> {
+pub(crate) async fn bind(address: &str, deflate: bool) -> Result<Server, Box<dyn Error>> {
     let mut config = Config::default();
     config.limits.message = MAX_MESSAGE;
     let mut config = ServerConfig::from(config);
     config.subprotocols = subprotocols()?;
+    config.extensions = deflate_if(deflate, Deflate::default());
     let server = Server::bind(address).await?.acceptor(Acceptor::new(config));
     Ok(server.decide(|request: &Request, _: SocketAddr| {
         let decision = decide(request);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
-use common::printable;
+use common::{Compression, printable};
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin, stdin};
 use ws_tokio::{CloseCode, Connector, Message, Sender};
 
@@ -36,6 +36,8 @@ struct Options {
     /// The origin to send
     #[arg(long, value_name = "O")]
     origin: Option<String>,
+    #[command(flatten)]
+    compression: Compression,
 }
 
 fn header(line: &str) -> Result<(String, String), &'static str> {
@@ -65,6 +67,7 @@ async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     if let Some(origin) = &options.origin {
         connector = connector.origin(origin)?;
     }
+    connector = connector.extensions(options.compression.extensions());
     let (ws, _) = connector.connect().await?;
     let (mut receiver, sender) = ws.split();
     let bad_input = Arc::new(AtomicBool::new(false));

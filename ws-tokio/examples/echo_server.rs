@@ -12,8 +12,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
-use common::{Limits, end_signal};
-use ws_tokio::{Acceptor, Server, WebSocket};
+use common::{Compression, Limits, end_signal};
+use ws_tokio::{Acceptor, Server, ServerConfig, WebSocket};
 
 /// How long connections have for the closing handshake when the server ends.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -26,12 +26,16 @@ struct Options {
     listen: String,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    compression: Compression,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let server = Server::bind(&options.listen).await?.acceptor(Acceptor::new(options.limits.config()));
+    let mut config = ServerConfig::from(options.limits.config());
+    config.extensions = options.compression.extensions();
+    let server = Server::bind(&options.listen).await?.acceptor(Acceptor::new(config));
     let end = end_signal()?;
     println!("listening on ws://{}", server.local_addr()?);
     let handle = server.handle();

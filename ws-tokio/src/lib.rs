@@ -29,11 +29,10 @@
 //!
 //! # Features
 //!
-//! Both are off by default.
-//!
-//! * `deflate`: `permessage-deflate` (RFC 7692). It is used where it is added to the extensions: of a [`Connector`] with
-//!   [`Connector::extensions`], of a server in [`ServerConfig::extensions`] or for one request in [`Accept::extensions`].
-//! * `tracing`: events about connections that are opened, refused and closed, without payloads.
+//! * `deflate`, on by default: `permessage-deflate` (RFC 7692). It is used only where it is added to the extensions: of a
+//!   [`Connector`] with [`Connector::extensions`], of a server in [`ServerConfig::extensions`] or for one request in
+//!   [`Accept::extensions`].
+//! * `tracing`, off by default: events about connections that are opened, refused and closed, without payloads.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

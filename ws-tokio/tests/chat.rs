@@ -30,7 +30,7 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
-        let server = chat::bind("127.0.0.1:0").await.unwrap();
+        let server = chat::bind("127.0.0.1:0", false).await.unwrap();
         let hub = Arc::new(Hub::default());
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
         let task = tokio::spawn(chat::serve(server, hub.clone()));

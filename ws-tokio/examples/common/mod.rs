@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::io;
 
 use ws_tokio::Config;
+use ws_tokio::deflate::Deflate;
+use ws_tokio::extension::Extensions;
 
 /// Limits that can be given on the command line.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -26,6 +28,49 @@ impl Limits {
         config.limits.fragments = self.max_fragments;
         config
     }
+}
+
+/// Whether to compress, and how.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[allow(dead_code)]
+pub(crate) struct Compression {
+    /// Compress messages with permessage-deflate, if the other side agrees
+    #[arg(long)]
+    deflate: bool,
+    /// With --deflate: the largest window, both ways, as a power of two: 8 to 15
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(8..=15), requires = "deflate")]
+    deflate_window: Option<u8>,
+    /// With --deflate: compress each message by itself, both ways
+    #[arg(long, requires = "deflate")]
+    deflate_no_takeover: bool,
+    /// With --deflate: send shorter messages as they are
+    #[arg(long, value_name = "BYTES", requires = "deflate")]
+    deflate_min: Option<usize>,
+}
+
+#[allow(dead_code)]
+impl Compression {
+    pub(crate) fn extensions(self) -> Extensions {
+        let mut settings = Deflate::default();
+        if let Some(bits) = self.deflate_window {
+            settings.send_window_bits = bits;
+            settings.receive_window_bits = bits;
+        }
+        if self.deflate_no_takeover {
+            settings.send_takeover = false;
+            settings.receive_takeover = false;
+        }
+        if let Some(bytes) = self.deflate_min {
+            settings.min_size = bytes;
+        }
+        deflate_if(self.deflate, settings)
+    }
+}
+
+/// `permessage-deflate` with these settings, or nothing.
+#[allow(dead_code)]
+pub(crate) fn deflate_if(on: bool, settings: Deflate) -> Extensions {
+    if on { Extensions::none().with(settings) } else { Extensions::none() }
 }
 
 /// Resolves when the system wants the program to end. That is heard of from this call on, not only once the future is
