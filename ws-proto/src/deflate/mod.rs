@@ -9,6 +9,13 @@
 //! let mut config = ServerConfig::default();
 //! config.extensions.add(Deflate::default());
 //! ```
+//!
+//! # Memory
+//!
+//! A connection has nothing of this before its first compressed message. Then it keeps, for what it receives, the last
+//! 2^`receive_window_bits` bytes at most (with takeover; else nothing), and for what it sends its compressor (see
+//! [`Deflate::memory_level`]). Within a message that arrives in several reads it also has an inflater, of 47 KiB.
+//! A thread keeps for its connections up to 4 inflaters, up to 3 compressors, and 16 KiB besides.
 
 mod codec;
 mod compress;
@@ -46,12 +53,15 @@ pub struct Deflate {
     pub receive_takeover: bool,
     /// From 0 (store) or 1 (fast) to 9 (small). Default 6.
     pub level: u8,
-    /// Memory of the compressor besides the window, 1 to 9. Default 8. Costs 128 KiB and (1 << level + 9) bytes.
+    /// Memory of a compressor besides the window, 1 to 9. Default 8. A compressor takes 131 KiB, four windows, and
+    /// (448 << memory_level) bytes: 371 KiB with the defaults, 273 KiB with 5, 149 KiB with 5 and a window of 10.
     pub memory_level: u8,
     /// Messages shorter than this many bytes go out as they are, unless the sender asks for compression. Default 128.
     pub min_size: usize,
     /// With `send_takeover`: keep only the window between messages and borrow the compressor of the thread for each.
-    /// Saves memory on connections with much between messages, costs time for each message. Default false.
+    /// A connection then holds a window instead of some ten. If another connection of the thread sent in between, a
+    /// message costs the time that it takes to read the window in again: 30 to 50 us for 32 KiB, 5 us for 4 KiB. The
+    /// window stays when `idle_release` is over. Default false.
     pub shared_compressor: bool,
     /// Give the compressor of a connection back after nothing was sent for this long; the next message then starts with
     /// an empty window. Default 30 s.
