@@ -6,6 +6,8 @@
 
 pub mod bodies;
 pub mod choices;
+pub mod compression;
+pub mod deflate;
 pub mod endpoint;
 pub mod entropy;
 pub mod extensions;

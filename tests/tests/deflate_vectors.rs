@@ -5,6 +5,7 @@
 use serde_json::Value;
 use ws_proto::deflate::Deflate;
 use ws_proto::{Config, Connection, Delivery, Kind, Negotiated, Role, Version};
+use ws_tests::deflate::Bits;
 use ws_tests::endpoint::Driven;
 use ws_tests::entropy::counting;
 use ws_tests::run::{Cut, Subject, every_cut, push_merged};
@@ -134,7 +135,7 @@ fn a_window_larger_than_agreed_is_noticed_from_message_to_message_only() {
     // A stored block: "a" and 300 zeros.
     let first = [&[0x00, 0x2d, 0x01, 0xd2, 0xfe][..], b"a", &[0; 300], &[0x00]].concat();
     // A fixed block with length 3 and distance 301, and the end of the block.
-    let second = fixed_reference(301);
+    let second = Bits::default().fixed(false).back(301).end().finish();
     for (bits, understood) in [(15, true), (10, true), (9, true), (8, false)] {
         let extension = format!("permessage-deflate; server_max_window_bits={bits}");
         let wire = [frame(Role::Server, 0xc2, &first), frame(Role::Server, 0xc2, &second)].concat();
@@ -147,18 +148,4 @@ fn a_window_larger_than_agreed_is_noticed_from_message_to_message_only() {
             assert_eq!(written.is_empty(), understood, "{bits} {cut:?}");
         }
     }
-}
-
-/// A fixed block that copies three bytes from `distance` (257 to 384) back; its end; the header of an empty stored
-/// block, whose tail is left out.
-fn fixed_reference(distance: u16) -> Vec<u8> {
-    let mut bits: Vec<bool> = Vec::new();
-    let mut low = |value: u16, n: u32| (0..n).for_each(|i| bits.push(value >> i & 1 != 0));
-    low(0b010, 3); // not final, fixed: read from the lowest bit
-    low(0b100_0000, 7); // length 3 is code 257, 0000001, from the highest bit
-    low(0b00001, 5); // distance code 16, 10000, from the highest bit
-    low(distance - 257, 7);
-    low(0, 7); // the end of the block
-    low(0, 3); // an empty stored block
-    bits.chunks(8).map(|byte| byte.iter().enumerate().fold(0, |sum, (i, bit)| sum | u8::from(*bit) << i)).collect()
 }
