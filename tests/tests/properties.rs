@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use ws_proto::Role;
 use ws_tests::wire::frame;
-use ws_tests::{bodies, extensions, heads};
+use ws_tests::{bodies, compression, extensions, heads};
 
 /// One frame, mostly legal.
 fn some_frame(from: Role) -> impl Strategy<Value = Vec<u8>> {
@@ -70,6 +70,34 @@ fn extension_list() -> impl Strategy<Value = String> {
     prop::collection::vec(one, 1..4).prop_map(|list| list.join(", "))
 }
 
+/// Choices of role, offer, limit, step and form; then DEFLATE data with something wrong in it, or anything.
+fn inflatable() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+    let hello = prop::sample::select(vec![
+        &b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..],
+        b"\xf3\x48\xcd\xc9\xc9\x07\x00",
+        b"\xf2\x00\x11\x00\x00",
+        b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00",
+        b"\x00\x00\x00\xff\xff",
+        b"\x03\x00",
+    ]);
+    let noise = prop::collection::vec(any::<u8>(), 0..60);
+    let piece = prop_oneof![6 => hello.prop_map(<[u8]>::to_vec), 1 => noise];
+    let data =
+        (prop::collection::vec(piece, 0..8), prop::option::weighted(0.4, any_index())).prop_map(|(all, flip)| {
+            let mut data = all.concat();
+            if let Some(at) = flip.filter(|_| !data.is_empty()) {
+                let at = at.index(data.len());
+                data[at] ^= 1 << (at % 8);
+            }
+            data
+        });
+    (prop::collection::vec(any::<u8>(), 5), data)
+}
+
+fn any_index() -> impl Strategy<Value = prop::sample::Index> {
+    any::<prop::sample::Index>()
+}
+
 fn cases() -> ProptestConfig {
     ProptestConfig { cases: if cfg!(miri) { 3 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -113,13 +141,18 @@ proptest! {
     {
         extensions::extensions(&data);
     }
+
+    #[test]
+    fn anything_is_inflated_alike_at_every_split((choices, wire) in inflatable()) {
+        compression::inflate(&[choices, wire].concat());
+    }
 }
 
 /// The seeds of every fuzz target hold in every build.
 #[test]
 fn the_seeds_of_the_fuzz_targets_hold() {
     type Body = fn(&[u8]);
-    let targets: [(&str, Body); 9] = [
+    let targets: [(&str, Body); 11] = [
         ("split_invariance", bodies::split_invariance),
         ("server_bytes", bodies::server_bytes),
         ("client_bytes", bodies::client_bytes),
@@ -129,6 +162,8 @@ fn the_seeds_of_the_fuzz_targets_hold() {
         ("request_head", heads::request_head),
         ("response_head", heads::response_head),
         ("extensions", extensions::extensions),
+        ("inflate", compression::inflate),
+        ("deflate_round_trip", compression::deflate_round_trip),
     ];
     let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds");
     for (target, body) in targets {
