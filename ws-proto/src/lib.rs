@@ -45,6 +45,7 @@
 //! | `std` | yes | SIMD chosen at run time for UTF-8 that is not ASCII. Without it the crate is `no_std` + `alloc` |
 //! | `getrandom` | yes | `OsEntropy`; without it hand in an [`Entropy`] of your own |
 //! | `url` | yes | parsing of `ws://` and `wss://` URLs |
+//! | `deflate` | no | compression, `permessage-deflate` (RFC 7692). Needs `std` |
 //!
 //! Everything that a peer can make this crate hold or do has a limit in [`Config`].
 #![no_std]
@@ -97,4 +98,7 @@ pub use version::{Role, Version, Versions};
 mod guides {
     #[doc = include_str!("../../docs/integrating.md")]
     struct Integrating;
+    #[cfg(feature = "deflate")]
+    #[doc = include_str!("../../docs/compression.md")]
+    struct Compression;
 }
