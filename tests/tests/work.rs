@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-const SHAPES: [&str; 12] = [
+const SHAPES: [&str; 19] = [
     "text-in-bytes",
     "text-in-sevens",
     "ascii-in-bytes",
@@ -18,6 +18,13 @@ const SHAPES: [&str; 12] = [
     "after-a-failure",
     "a-promise-in-bytes",
     "sending-and-writing-bytes",
+    "finished-streams",
+    "empty-stored-blocks",
+    "empty-fixed-blocks",
+    "inflating-in-bytes",
+    "a-bomb",
+    "small-messages-with-a-small-window",
+    "deflating-pieces",
 ];
 
 /// The instructions of a run; `None` without Valgrind.

@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use ws_proto::connection::{Connection, Event};
-use ws_proto::{Config, Input, Instant, Role};
+use ws_proto::{Config, Input, Instant, Kind, Role};
+use ws_tests::deflate::{Bits, eager};
 use ws_tests::endpoint::Endpoint;
 use ws_tests::entropy::counting;
 use ws_tests::wire::{frame, head};
@@ -13,6 +14,19 @@ fn connection(role: Role) -> Connection {
     let mut config = Config::default();
     config.limits.fragments = u32::MAX;
     Endpoint::new(role, config, counting())
+}
+
+/// One that compresses.
+fn compressing(role: Role, offer: &str) -> Connection {
+    let mut config = Config::default();
+    config.limits.outgoing = usize::MAX;
+    ws_tests::deflate::connection(role, eager(), offer, config)
+}
+
+/// A server gets this payload in one compressed frame, in reads of `size`.
+fn inflate(payload: &[u8], size: usize) -> usize {
+    let mut server = compressing(Role::Server, "permessage-deflate");
+    1 + feed(&mut server, &mut frame(Role::Client, 0xc2, payload), size)
 }
 
 /// Feeds bytes in reads of `size`; gives how many message bytes came out.
@@ -81,6 +95,45 @@ fn main() {
                 written += 1;
             }
             written
+        }
+        "finished-streams" => inflate(&[3, 0].repeat(n / 2), 4096),
+        "empty-stored-blocks" => inflate(&[&[0, 0, 0, 0xff, 0xff].repeat(n / 5)[..], &[0]].concat(), 4096),
+        "empty-fixed-blocks" => {
+            let mut bits = Bits::default();
+            (0..n * 8 / 10).for_each(|_| {
+                bits.fixed(false).end();
+            });
+            inflate(&bits.finish(), 4096)
+        }
+        "inflating-in-bytes" => {
+            let mut bits = Bits::default();
+            bits.fixed(false);
+            (0..n).for_each(|i| {
+                bits.literal(i as u8 & 0x7f);
+            });
+            inflate(&bits.end().finish(), 1)
+        }
+        "a-bomb" => {
+            let mut bits = Bits::default();
+            bits.fixed(false).literal(b'x');
+            (0..n / 2).for_each(|_| {
+                bits.run();
+            });
+            inflate(&bits.end().finish(), 4096)
+        }
+        "small-messages-with-a-small-window" => {
+            let mut server = compressing(Role::Server, "permessage-deflate; client_max_window_bits=9");
+            let hello = frame(Role::Client, 0xc1, b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+            feed(&mut server, &mut hello.repeat(n / 13), 4096)
+        }
+        "deflating-pieces" => {
+            let mut server = compressing(Role::Server, "permessage-deflate");
+            let mut writer = server.start_message(Kind::Binary).expect("there is room");
+            for i in 0..n / 20 {
+                writer.write(&[i as u8; 20]).expect("there is room");
+            }
+            writer.finish(b"").expect("there is room");
+            server.buffered()
         }
         other => {
             eprintln!("unknown shape {other}");
