@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ws_proto::connection::{Connection, Shutdown};
-use ws_proto::{Config, Input, Instant, Role};
+use ws_proto::{Config, Input, Instant, Negotiated, Role, Version};
 
 use crate::endpoint::{Endpoint, seen};
 use crate::entropy::Random;
@@ -61,9 +61,9 @@ pub struct Side {
 }
 
 impl Side {
-    fn new(role: Role, config: Config, seed: u64) -> Self {
+    fn new(role: Role, negotiated: Negotiated, config: Config, seed: u64) -> Self {
         Self {
-            conn: Endpoint::new(role, config, Box::new(Random::new(seed))),
+            conn: Endpoint::open(role, negotiated, config, Box::new(Random::new(seed))),
             events: VecDeque::new(),
             blocked: false,
             lost: false,
@@ -126,9 +126,17 @@ impl Pair {
     /// Two ends with settings of their own.
     #[must_use]
     pub fn with(client: Config, server: Config, link: Link, seed: u64) -> Self {
+        let plain = || Negotiated::new(Version::Rfc6455);
+        Self::agreed([plain(), plain()], [client, server], link, seed)
+    }
+
+    /// Two ends with what each took from the handshake; the client's first.
+    #[must_use]
+    pub fn agreed(negotiated: [Negotiated; 2], [client, server]: [Config; 2], link: Link, seed: u64) -> Self {
+        let [for_client, for_server] = negotiated;
         let mut pair = Self {
-            client: Side::new(Role::Client, client, seed),
-            server: Side::new(Role::Server, server, seed ^ 1),
+            client: Side::new(Role::Client, for_client, client, seed),
+            server: Side::new(Role::Server, for_server, server, seed ^ 1),
             now: Instant::from_secs(1),
             link,
             random: Random::new(seed),
