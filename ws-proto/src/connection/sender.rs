@@ -436,6 +436,8 @@ impl Sender {
     pub(super) fn fail(&mut self, cause: Cause) {
         self.fault.get_or_insert(cause);
         self.accepting = false;
+        // What was queued of it can't be taken back, so trying again would send it twice.
+        self.open = None;
         self.changed = true;
     }
 
