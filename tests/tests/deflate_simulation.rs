@@ -114,7 +114,7 @@ fn heard<'s>(stories: impl Iterator<Item = &'s Seen>) -> Vec<(Kind, Vec<u8>)> {
 #[test]
 fn random_compressed_conversations_arrive_whole_and_end_clean() {
     let (mut marked, mut released) = (0, 0);
-    for seed in 0..if cfg!(debug_assertions) { 100 } else { 2000 } {
+    for seed in 0..if cfg!(debug_assertions) { 60 } else { 600 } {
         let mut random = Random::new(seed);
         let mut ends = [settings(&mut random), settings(&mut random)];
         // Nothing else can be declined.
@@ -150,7 +150,7 @@ fn random_compressed_conversations_arrive_whole_and_end_clean() {
             marked += all.iter().filter(|frame| frame.rsv == 4).count();
         }
     }
-    assert!(marked > 500 && released > 100, "{marked} compressed messages, {released} long pauses");
+    assert!(marked > 300 && released > 60, "{marked} compressed messages, {released} long pauses");
 }
 
 /// With all settings of one end against the defaults of the other, the window that is used keeps to both.
