@@ -7,7 +7,7 @@ use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 use crate::frames;
 use crate::messages::{self, COUNT};
 use crate::peers::{Peer, Socket};
-use crate::stream::{self, MemStream};
+use crate::stream::{self, CycleStream};
 
 /// The compression level of all rows.
 pub const LEVEL: u8 = 6;
@@ -116,7 +116,7 @@ impl Turns {
     pub fn open(peer: &Peer, traffic: Traffic) -> Option<Self> {
         let open = peer.compressed?;
         let sockets: Option<_> =
-            traffic.reads.iter().map(|reads| open(MemStream::cycling(reads), traffic.codec)).collect();
+            traffic.reads.iter().map(|reads| open(CycleStream::cycling(reads), traffic.codec)).collect();
         Some(Self { sockets: sockets?, traffic, received: 0, sent: 0 })
     }
 

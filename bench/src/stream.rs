@@ -21,14 +21,22 @@ pub fn prepare() {
     sink(&[]);
 }
 
-/// What `work` writes to all [`MemStream`]s of this thread.
+/// What `work` writes to all [`CycleStream`]s of this thread.
 pub fn recorded(work: impl FnOnce()) -> Vec<u8> {
     RECORD.set(Some(Vec::new()));
     work();
     RECORD.take().unwrap_or_default()
 }
 
-/// Bytes written to all [`MemStream`]s of this thread since the last call.
+fn record(parts: &[IoSlice<'_>]) {
+    RECORD.with_borrow_mut(|record| {
+        if let Some(record) = record {
+            parts.iter().for_each(|part| record.extend_from_slice(part));
+        }
+    });
+}
+
+/// Bytes written to all streams of this thread since the last call.
 pub fn take_written() -> u64 {
     WRITTEN.take()
 }
@@ -48,55 +56,73 @@ fn sink(parts: &[IoSlice<'_>]) -> usize {
             at += n;
         }
         WRITTEN.set(WRITTEN.get() + at as u64);
-        RECORD.with_borrow_mut(|record| {
-            if let Some(record) = record {
-                record.extend_from_slice(&sunk[..at]);
-            }
-        });
         at
     })
 }
 
-/// A stream whose reads give a pattern, over and over or once, at most `read_size` bytes at a time.
-/// A read never spans the end of the pattern. Or there are several patterns, one after the other, over and over.
+/// What the reads of a stream give. Types of their own, so that no row pays for what it doesn't use.
+pub trait Source: Unpin {
+    /// Whether [`recorded`] hears of what is written.
+    const RECORDS: bool;
+
+    /// The bytes of the next read into a buffer of `room` bytes; empty when there are none.
+    fn next(&mut self, room: usize) -> &'static [u8];
+}
+
+/// A stream in memory.
 #[derive(Debug)]
-pub struct MemStream {
+pub struct Stream<S>(S);
+
+/// A stream whose reads give a pattern, over and over or once, at most `read_size` bytes at a time.
+/// A read never spans the end of the pattern.
+pub type MemStream = Stream<Pattern>;
+
+/// A stream whose reads give one pattern after the other, over and over.
+pub type CycleStream = Stream<Cycle>;
+
+/// See [`MemStream`].
+#[derive(Debug)]
+pub struct Pattern {
     pattern: &'static [u8],
-    patterns: &'static [Vec<u8>],
-    turn: usize,
     rest: &'static [u8],
     read_size: usize,
     repeat: bool,
 }
 
+/// See [`CycleStream`].
+#[derive(Debug)]
+pub struct Cycle {
+    patterns: &'static [Vec<u8>],
+    turn: usize,
+    rest: &'static [u8],
+}
+
 impl MemStream {
     /// Serves `pattern` for ever.
     pub fn repeating(pattern: &'static [u8], read_size: usize) -> Self {
-        Self { pattern, patterns: &[], turn: 0, rest: pattern, read_size, repeat: true }
+        Self(Pattern { pattern, rest: pattern, read_size, repeat: true })
     }
 
     /// Serves `pattern` once; then there is nothing to read.
     pub fn once(pattern: &'static [u8]) -> Self {
-        Self { pattern, patterns: &[], turn: 0, rest: pattern, read_size: usize::MAX, repeat: false }
+        Self(Pattern { pattern, rest: pattern, read_size: usize::MAX, repeat: false })
     }
+}
 
-    /// Serves one of `patterns` per read, and all of them for ever.
+impl CycleStream {
+    /// Serves each of `patterns` by a read of its own.
     pub fn cycling(patterns: &'static [Vec<u8>]) -> Self {
-        Self { pattern: &[], patterns, turn: 0, rest: &[], read_size: usize::MAX, repeat: true }
+        Self(Cycle { patterns, turn: 0, rest: &[] })
     }
+}
 
-    /// The bytes of the next read into a buffer of `room` bytes; empty when there are none.
+impl Source for Pattern {
+    const RECORDS: bool = false;
+
     #[inline]
     fn next(&mut self, room: usize) -> &'static [u8] {
         if self.rest.is_empty() && self.repeat {
-            self.rest = match self.patterns.get(self.turn) {
-                Some(pattern) => pattern,
-                None => self.pattern,
-            };
-            self.turn += 1;
-            if self.turn >= self.patterns.len() {
-                self.turn = 0;
-            }
+            self.rest = self.pattern;
         }
         let n = self.rest.len().min(self.read_size).min(room);
         let (given, rest) = self.rest.split_at(n);
@@ -105,9 +131,23 @@ impl MemStream {
     }
 }
 
-impl Read for MemStream {
+impl Source for Cycle {
+    const RECORDS: bool = true;
+
+    fn next(&mut self, room: usize) -> &'static [u8] {
+        if self.rest.is_empty() {
+            self.rest = &self.patterns[self.turn];
+            self.turn = (self.turn + 1) % self.patterns.len();
+        }
+        let (given, rest) = self.rest.split_at(self.rest.len().min(room));
+        self.rest = rest;
+        given
+    }
+}
+
+impl<S: Source> Read for Stream<S> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let given = self.next(buf.len());
+        let given = self.0.next(buf.len());
         if given.is_empty() && !buf.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -116,12 +156,15 @@ impl Read for MemStream {
     }
 }
 
-impl Write for MemStream {
+impl<S: Source> Write for Stream<S> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        Ok(sink(&[IoSlice::new(buf)]))
+        self.write_vectored(&[IoSlice::new(buf)])
     }
 
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        if S::RECORDS {
+            record(parts);
+        }
         Ok(sink(parts))
     }
 
@@ -130,9 +173,9 @@ impl Write for MemStream {
     }
 }
 
-impl AsyncRead for MemStream {
+impl<S: Source> AsyncRead for Stream<S> {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let given = self.next(buf.remaining());
+        let given = self.0.next(buf.remaining());
         if given.is_empty() && buf.remaining() > 0 {
             return Poll::Pending;
         }
@@ -141,17 +184,17 @@ impl AsyncRead for MemStream {
     }
 }
 
-impl AsyncWrite for MemStream {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(sink(&[IoSlice::new(buf)])))
+impl<S: Source> AsyncWrite for Stream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Write::write(&mut *self, buf))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(sink(parts)))
+        Poll::Ready(Write::write_vectored(&mut *self, parts))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -15,7 +15,7 @@ use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 use super::{Peer, Side, Socket};
 use crate::compression::{Codec, LEVEL, TAIL};
 use crate::rows::Role;
-use crate::stream::MemStream;
+use crate::stream::{CycleStream, MemStream};
 
 pub const PEER: Peer = Peer {
     name: "ideal",
@@ -269,7 +269,7 @@ fn handshake(request: &'static [u8], connections: u64) {
     }
 }
 
-fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+fn compressed(stream: CycleStream, codec: Codec) -> Option<Box<dyn Socket>> {
     match codec {
         Codec::Deflate { takeover, window_bits, shared: false } => Some(Box::new(Compressed {
             stream,
@@ -299,7 +299,7 @@ thread_local! {
 
 /// The plain calls of the compression library, with a whole message per read.
 struct Compressed {
-    stream: MemStream,
+    stream: CycleStream,
     takeover: bool,
     scratch: Rc<RefCell<Scratch>>,
     inflater: Inflate,

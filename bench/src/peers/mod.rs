@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::compression::Codec;
 use crate::rows::Role;
-use crate::stream::MemStream;
+use crate::stream::{CycleStream, MemStream};
 
 /// What a column of the tables is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub type Serving = Pin<Box<dyn Future<Output = ()>>>;
 pub type SendMany = fn(MemStream, Role, &'static [u8], u64);
 
 /// Opens a server's connection that compresses like that.
-pub type Compressed = fn(MemStream, Codec) -> Option<Box<dyn Socket>>;
+pub type Compressed = fn(CycleStream, Codec) -> Option<Box<dyn Socket>>;
 
 /// A library under measurement. A part that it doesn't have is `None`.
 pub struct Peer {

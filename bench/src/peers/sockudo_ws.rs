@@ -10,7 +10,7 @@ use sockudo_ws::{CompressedWebSocketStream, Config, Message, Role as TheirRole, 
 use super::{Peer, SendMany, Side, Socket};
 use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
-use crate::stream::{MemStream, block_on};
+use crate::stream::{CycleStream, MemStream, block_on};
 
 pub const PEER: Peer = Peer {
     name: "sockudo-ws",
@@ -59,7 +59,7 @@ fn send(stream: MemStream, role: Role, payload: &'static [u8], messages: u64) {
     });
 }
 
-fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+fn compressed(stream: CycleStream, codec: Codec) -> Option<Box<dyn Socket>> {
     let socket: Box<dyn Socket> = match codec {
         Codec::None => Box::new(Kept(WebSocketStream::server(stream, config()))),
         Codec::Deflate { shared: true, .. } => return None,

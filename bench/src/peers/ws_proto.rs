@@ -14,7 +14,7 @@ use ws_proto::{Accept, Config, Input, Instant, NoEntropy, OsEntropy, ServerConfi
 use super::{Peer, Side, Socket};
 use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
-use crate::stream::MemStream;
+use crate::stream::{CycleStream, MemStream};
 
 pub const PEER: Peer = Peer {
     name: "ws-proto",
@@ -72,7 +72,7 @@ fn send(mut stream: MemStream, role: Role, payload: &'static [u8], messages: u64
     }
 }
 
-fn write(conn: &mut Connection, stream: &mut MemStream) {
+fn write(conn: &mut Connection, stream: &mut impl Write) {
     while conn.wants_write() {
         let mut parts = [IoSlice::new(&[]); 4];
         let mut used = 0;
@@ -120,14 +120,14 @@ pub fn negotiated(codec: Codec) -> Negotiated {
     }
 }
 
-fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+fn compressed(stream: CycleStream, codec: Codec) -> Option<Box<dyn Socket>> {
     let (role, entropy) = (ws_proto::Role::Server, Box::new(NoEntropy));
     let conn = Connection::from_upgraded(role, negotiated(codec), Config::default(), entropy);
     Some(Box::new(Compressed { stream, conn }))
 }
 
 struct Compressed {
-    stream: MemStream,
+    stream: CycleStream,
     conn: Connection,
 }
 

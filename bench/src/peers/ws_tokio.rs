@@ -12,7 +12,7 @@ use super::ws_proto::negotiated;
 use super::{Peer, Side, Socket, accept_each};
 use crate::compression::Codec;
 use crate::rows::Role;
-use crate::stream::{MemStream, block_on};
+use crate::stream::{CycleStream, MemStream, block_on};
 
 pub const PEER: Peer = Peer {
     name: "ws-tokio",
@@ -109,12 +109,12 @@ async fn echo(stream: TcpStream) {
     }
 }
 
-fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+fn compressed(stream: CycleStream, codec: Codec) -> Option<Box<dyn Socket>> {
     let socket = WebSocket::from_upgraded(stream, OurRole::Server, negotiated(codec), Config::default());
     Some(Box::new(Compressed(socket)))
 }
 
-struct Compressed(WebSocket<MemStream>);
+struct Compressed(WebSocket<CycleStream>);
 
 thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");

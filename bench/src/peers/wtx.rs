@@ -15,7 +15,7 @@ use wtx::web_socket::{
 use super::{Peer, Side, Socket, accept_each};
 use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
-use crate::stream::{MemStream, block_on};
+use crate::stream::{CycleStream, MemStream, Source, Stream, block_on};
 
 pub const PEER: Peer = Peer {
     name: "wtx",
@@ -27,13 +27,13 @@ pub const PEER: Peer = Peer {
     compressed: Some(compressed),
 };
 
-impl StreamReader for MemStream {
+impl<S: Source> StreamReader for Stream<S> {
     async fn read(&mut self, bytes: &mut [u8]) -> wtx::Result<usize> {
         Ok(std::io::Read::read(self, bytes)?)
     }
 }
 
-impl StreamWriter for MemStream {
+impl<S: Source> StreamWriter for Stream<S> {
     async fn write_all(&mut self, bytes: &[u8]) -> wtx::Result<()> {
         Ok(Write::write_all(self, bytes)?)
     }
@@ -122,7 +122,7 @@ async fn echo(stream: TcpStream) {
 }
 
 /// It resets both states after each message, whatever was agreed.
-fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+fn compressed(stream: CycleStream, codec: Codec) -> Option<Box<dyn Socket>> {
     let negotiated = match codec {
         Codec::None => None,
         Codec::Deflate { takeover: true, .. } => return None,
@@ -143,7 +143,7 @@ fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
 }
 
 struct Compressed {
-    socket: WebSocket<Option<NegotiatedFlate2>, Xorshift64, MemStream, WebSocketBuffer, false>,
+    socket: WebSocket<Option<NegotiatedFlate2>, Xorshift64, CycleStream, WebSocketBuffer, false>,
     buffer: Vector<u8>,
     payload: Vec<u8>,
 }

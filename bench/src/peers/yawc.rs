@@ -12,7 +12,7 @@ use super::hyper::serve_upgrade;
 use super::{Peer, Side, Socket, accept_each};
 use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
-use crate::stream::{MemStream, block_on};
+use crate::stream::{CycleStream, MemStream, block_on};
 
 pub const PEER: Peer = Peer {
     name: "yawc",
@@ -95,7 +95,7 @@ thread_local! {
 }
 
 /// Without takeover, state comes from a pool, as its documentation advises for many connections.
-fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
+fn compressed(stream: CycleStream, codec: Codec) -> Option<Box<dyn Socket>> {
     let (extensions, options) = match codec {
         Codec::None => (None, options()),
         Codec::Deflate { shared: true, .. } => return None,
@@ -112,7 +112,7 @@ fn compressed(stream: MemStream, codec: Codec) -> Option<Box<dyn Socket>> {
     Some(Box::new(Compressed(socket)))
 }
 
-struct Compressed(WebSocket<MemStream>);
+struct Compressed(WebSocket<CycleStream>);
 
 impl Socket for Compressed {
     fn receive(&mut self, each: &mut dyn FnMut(&[u8])) {
