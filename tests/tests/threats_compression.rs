@@ -6,9 +6,10 @@
 use alloc_meter::Mark;
 use ws_proto::connection::{Event, Prepared};
 use ws_proto::deflate::Deflate;
+use ws_proto::extension::{Agreement, Codec, Decoded, Decoder, EncodeError, Encoder, Extension, Outgoing, RSV1, Sink};
 use ws_proto::{
-    Config, Connection, Delivery, HandshakeError, Input, Instant, IntoMessage, Kind, NoEntropy, Role, ServerConfig,
-    ServerHandshake,
+    Config, Connection, Delivery, HandshakeError, Input, Instant, IntoMessage, Kind, Negotiated, NoEntropy,
+    ProtocolError, Role, ServerConfig, ServerHandshake, Version,
 };
 use ws_tests::compression;
 use ws_tests::deflate::{Bits, connection, eager};
@@ -237,6 +238,54 @@ fn threat_039_at_the_limit_a_message_comes_whole_or_not_at_all() {
                 }
             }
         }
+    }
+}
+
+/// A decoder that writes as much as it can, and does not care what it is told.
+#[derive(Debug)]
+struct Careless;
+
+impl Codec for Careless {
+    fn reserved_bits(&self) -> u8 {
+        RSV1
+    }
+    fn decoder(&self, _: Role) -> Box<dyn Decoder> {
+        Box::new(Self)
+    }
+    fn encoder(&self, _: Role) -> Box<dyn Encoder> {
+        Box::new(Self)
+    }
+}
+
+impl Encoder for Careless {
+    fn begin(&mut self, _: &Outgoing) -> Option<u8> {
+        None
+    }
+    fn encode(&mut self, _: &[u8], _: bool, _: &mut Vec<u8>) -> Result<(), EncodeError> {
+        Err(EncodeError)
+    }
+}
+
+impl Decoder for Careless {
+    fn decode(&mut self, input: &[u8], _: bool, out: &mut Sink<'_>) -> Result<Decoded, ProtocolError> {
+        for _ in 0..100 {
+            let _ = out.write(&[7; 1000]);
+        }
+        Ok(Decoded { used: input.len() + 1000, done: true })
+    }
+}
+
+#[test]
+fn threat_040_a_decoder_that_ignores_the_limit_gives_no_shortened_message() {
+    for (delivery, given) in [(Delivery::Messages, 0), (Delivery::Chunks, 5000)] {
+        let agreement = Agreement::new(Extension::new("x-careless"), Careless);
+        let negotiated = Negotiated::new(Version::Rfc6455).with_extension(agreement);
+        let config = limited(5000, delivery);
+        let mut conn = Connection::from_upgraded(Role::Server, negotiated, config, Box::new(NoEntropy));
+        let mark = Mark::now();
+        let heard = hear(&mut conn, &frame(Role::Client, 0xc2, b"abc"), 100);
+        assert!(mark.usage().peak <= 32 * KIB as i64, "{:?}", mark.usage());
+        assert_eq!((heard.messages.len(), heard.open.len(), heard.code), (0, given, Some(1009)));
     }
 }
 

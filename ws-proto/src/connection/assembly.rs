@@ -100,6 +100,7 @@ impl Assembly {
         let start = self.buffer.len();
         let mut sink = Sink::new(&mut self.buffer, left, usize::MAX, piece.last);
         let decoded = decoder.decode(piece.bytes, piece.end, &mut sink);
+        let decoded = sink.fault().map_or(decoded, Err);
         self.counted += sink.written() as u64;
         if kind == Kind::Text {
             self.check_added(start)?;
@@ -119,7 +120,8 @@ impl Assembly {
     ) -> (Vec<u8>, Result<Decoded, ProtocolError>) {
         let mut data = Vec::new();
         let mut sink = Sink::new(&mut data, left, CHUNK, piece.last);
-        let mut decoded = decoder.decode(piece.bytes, piece.end, &mut sink);
+        let decoded = decoder.decode(piece.bytes, piece.end, &mut sink);
+        let mut decoded = sink.fault().map_or(decoded, Err);
         self.counted += sink.written() as u64;
         if decoded.is_ok_and(|decoded| !decoded.done && data.is_empty()) {
             decoded = Err(ProtocolError::InvalidCompression); // it will never come to an end

@@ -18,12 +18,14 @@ pub struct Sink<'b> {
     written: usize,
     /// What is written now is probably all.
     last: bool,
+    /// What a write came to, lest a decoder ignores it and a message comes out shortened.
+    fault: Option<ProtocolError>,
 }
 
 impl<'b> Sink<'b> {
     /// Appends to `buffer` up to `left` bytes, and not many more than `step` of them now.
     pub(crate) fn new(buffer: &'b mut Vec<u8>, left: u64, step: usize, last: bool) -> Self {
-        Self { buffer, left, step, written: 0, last }
+        Self { buffer, left, step, written: 0, last, fault: None }
     }
 
     /// How many bytes can be written now. With 0 the decoder must wait for the next call.
@@ -42,6 +44,12 @@ impl<'b> Sink<'b> {
     /// [`ProtocolError::MessageTooBig`] if that is more than the message may have: as much as fits was appended.
     /// [`ProtocolError::OutOfMemory`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
+        let result = self.append(bytes);
+        self.fault = self.fault.or(result.err());
+        result
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let fitting = bytes.get(..left).unwrap_or(bytes);
         self.left -= fitting.len() as u64;
@@ -50,6 +58,11 @@ impl<'b> Sink<'b> {
         self.buffer.extend_from_slice(fitting);
         self.written += fitting.len();
         if fitting.len() < bytes.len() { Err(ProtocolError::MessageTooBig) } else { Ok(()) }
+    }
+
+    /// The first error that a write gave.
+    pub(crate) fn fault(&self) -> Option<ProtocolError> {
+        self.fault
     }
 
     /// How many bytes were written.
