@@ -6,7 +6,7 @@ use std::io::{IoSlice, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ws_proto::connection::{Connection, Event, Negotiated};
+use ws_proto::connection::{Connection, Event, Negotiated, Receiver, Sender};
 use ws_proto::deflate::Deflate;
 use ws_proto::extension::Negotiate;
 use ws_proto::{Accept, Config, Input, Instant, NoEntropy, OsEntropy, ServerConfig, ServerHandshake, Step, Version};
@@ -68,20 +68,16 @@ fn send(mut stream: MemStream, role: Role, payload: &'static [u8], messages: u64
     let mut conn = connection(role);
     for _ in 0..messages {
         conn.send(Bytes::from_static(black_box(payload))).expect("taken");
-        write(&mut conn, &mut stream);
-    }
-}
-
-fn write(conn: &mut Connection, stream: &mut impl Write) {
-    while conn.wants_write() {
-        let mut parts = [IoSlice::new(&[]); 4];
-        let mut used = 0;
-        for (part, bytes) in parts.iter_mut().zip(conn.outgoing()) {
-            *part = IoSlice::new(bytes);
-            used += 1;
+        while conn.wants_write() {
+            let mut parts = [IoSlice::new(&[]); 4];
+            let mut used = 0;
+            for (part, bytes) in parts.iter_mut().zip(conn.outgoing()) {
+                *part = IoSlice::new(bytes);
+                used += 1;
+            }
+            let n = stream.write_vectored(&parts[..used]).expect("a sink");
+            conn.advance(Instant::ZERO, n);
         }
-        let n = stream.write_vectored(&parts[..used]).expect("a sink");
-        conn.advance(Instant::ZERO, n);
     }
 }
 
@@ -123,12 +119,15 @@ pub fn negotiated(codec: Codec) -> Negotiated {
 fn compressed(stream: CycleStream, codec: Codec) -> Option<Box<dyn Socket>> {
     let (role, entropy) = (ws_proto::Role::Server, Box::new(NoEntropy));
     let conn = Connection::from_upgraded(role, negotiated(codec), Config::default(), entropy);
-    Some(Box::new(Compressed { stream, conn }))
+    let (rx, tx) = conn.split();
+    Some(Box::new(Compressed { stream, rx, tx }))
 }
 
+/// In halves: a second place that calls `Connection::poll` would keep the compiler from inlining it in the first.
 struct Compressed {
     stream: CycleStream,
-    conn: Connection,
+    rx: Receiver,
+    tx: Sender,
 }
 
 thread_local! {
@@ -140,7 +139,7 @@ impl Socket for Compressed {
         READ.with_borrow_mut(|scratch| {
             let n = self.stream.read(scratch).expect("bytes");
             let mut input = Input::new(&mut scratch[..n]);
-            while let Some(event) = self.conn.poll(Instant::ZERO, &mut input) {
+            while let Some(event) = self.rx.poll(Instant::ZERO, &mut input) {
                 match event {
                     Event::Text(text) => each(text.as_bytes()),
                     Event::Binary(payload) => each(&payload),
@@ -151,7 +150,11 @@ impl Socket for Compressed {
     }
 
     fn send(&mut self, payload: &'static [u8]) {
-        self.conn.send(Bytes::from_static(payload)).expect("taken");
-        write(&mut self.conn, &mut self.stream);
+        self.tx.send(Bytes::from_static(payload)).expect("taken");
+        while self.tx.wants_write() {
+            let bytes = self.tx.outgoing().next().expect("bytes");
+            let n = self.stream.write(bytes).expect("a sink");
+            self.tx.advance(n);
+        }
     }
 }
