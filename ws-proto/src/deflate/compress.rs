@@ -138,20 +138,21 @@ impl Encoder for Compress {
     fn standalone_sent(&mut self) {
         // The peer's window now ends with something that was never in ours.
         self.release();
-        if let Takeover::Shared(history) = &mut self.takeover {
-            history.clear();
-            self.tag.advance(); // nor in that of a compressor that waits in some pool
-        }
     }
 
     fn idle_after(&self) -> Option<Duration> {
-        self.held.as_ref().and(self.idle_release)
+        let keeps = self.held.is_some() || matches!(&self.takeover, Takeover::Shared(sent) if !sent.is_empty());
+        self.idle_release.filter(|_| keeps)
     }
 
     /// Even within a message: its pieces end with whole blocks, and the next may begin with an empty window.
     fn release(&mut self) {
         if let Some(machine) = self.held.take() {
             pool::give_compressor(machine, None);
+        }
+        if let Takeover::Shared(history) = &mut self.takeover {
+            history.release();
+            self.tag.advance(); // what a compressor in some pool remembers is of no use any more
         }
     }
 }

@@ -63,7 +63,8 @@ impl Decompress {
     fn start(&mut self) -> Result<Box<Inflater>, ProtocolError> {
         self.more = false;
         self.ended = false;
-        let mut machine = pool::inflater(self.tag)?;
+        let useful = self.largest && self.history.is_some();
+        let mut machine = pool::inflater(useful.then_some(self.tag))?;
         if !machine.holds(self.tag) {
             machine.raw.reset(false);
             for part in self.history.iter().flat_map(History::parts).filter(|part| !part.is_empty()) {

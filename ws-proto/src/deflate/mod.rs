@@ -13,9 +13,10 @@
 //! # Memory
 //!
 //! A connection has nothing of this before its first compressed message. Then it keeps, for what it receives, the last
-//! 2^`receive_window_bits` bytes at most (with takeover; else nothing), and for what it sends its compressor (see
-//! [`Deflate::memory_level`]). Within a message that arrives in several reads it also has an inflater, of 47 KiB.
-//! A thread keeps for its connections up to 4 inflaters, up to 3 compressors, and 16 KiB besides.
+//! 2^`receive_window_bits` bytes at most (with takeover; else nothing), and for what it sends as much, or with
+//! [`Deflate::shared_compressor`] off its compressor (see [`Deflate::memory_level`]). Within a message that arrives in
+//! several reads it also has an inflater, of 47 KiB. A thread keeps for its connections up to 8 inflaters, up to 8
+//! compressors, and 16 KiB besides.
 
 mod codec;
 mod compress;
@@ -58,13 +59,14 @@ pub struct Deflate {
     pub memory_level: u8,
     /// Messages shorter than this many bytes go out as they are, unless the sender asks for compression. Default 128.
     pub min_size: usize,
-    /// With `send_takeover`: keep only the window between messages and borrow the compressor of the thread for each.
-    /// A connection then holds a window instead of some ten. If another connection of the thread sent in between, a
-    /// message costs the time that it takes to read the window in again: 30 to 50 us for 32 KiB, 5 us for 4 KiB. The
-    /// window stays when `idle_release` is over. Default false.
+    /// With `send_takeover`: keep only the window between messages and borrow a compressor of the thread for each.
+    /// A connection then holds a window instead of some ten. A thread has 8 compressors; if more connections than that
+    /// send in turn, a message costs the time that it takes to read the window in again, 30 to 50 us for 32 KiB, 5 us
+    /// for 4 KiB. That is no more than it costs to work with many compressors that have left the processor's caches
+    /// meanwhile. Default true.
     pub shared_compressor: bool,
-    /// Give the compressor of a connection back after nothing was sent for this long; the next message then starts with
-    /// an empty window. Default 30 s.
+    /// Give back what is kept for sending, compressor or window, after nothing was sent for this long; the next message
+    /// then starts with an empty window. Default 5 minutes.
     pub idle_release: Option<Duration>,
 }
 
@@ -78,8 +80,8 @@ impl Default for Deflate {
             level: 6,
             memory_level: 8,
             min_size: 128,
-            shared_compressor: false,
-            idle_release: Some(Duration::from_secs(30)),
+            shared_compressor: true,
+            idle_release: Some(Duration::from_secs(300)),
         }
     }
 }

@@ -14,10 +14,10 @@ use zlib_rs::{DeflateConfig, Inflate};
 
 /// Bytes that are inflated or compressed at a time.
 pub(super) const SCRATCH: usize = 16 * 1024;
-/// Inflaters that a thread keeps. More than one is in use only while messages are unfinished.
-const INFLATERS: usize = 4;
+/// Inflaters that a thread keeps.
+const INFLATERS: usize = 8;
 /// Compressors that a thread keeps, of whatever parameters.
-const COMPRESSORS: usize = 3;
+const COMPRESSORS: usize = 8;
 /// After this many bytes a machine is reset before it goes on: its counters have 32 bits on some systems.
 const LONG_RUN: u64 = 1 << 30;
 
@@ -103,11 +103,26 @@ fn pool<R>(work: impl FnOnce(&mut Pool) -> R) -> Option<R> {
     POOL.try_with(|pool| pool.try_borrow_mut().ok().map(|mut pool| work(&mut pool))).ok().flatten()
 }
 
-/// The machine that holds `tag`, or else the one that was not used for the longest time.
-fn take<M>(list: &mut Vec<Box<Machine<M>>>, tag: Option<Tag>, fits: impl Fn(&M) -> bool) -> Option<Box<Machine<M>>> {
-    let holder = tag.and_then(|tag| list.iter().position(|machine| machine.holds(tag)));
-    let at = holder.or_else(|| list.iter().position(|machine| fits(&machine.raw)))?;
-    Some(list.remove(at))
+/// A machine from the list, for who can make use of what it holds (`tag`) or for who will reset it.
+///
+/// With a tag it is the one that has it. If none has, one that holds nothing of use to others; and if there is none of
+/// that kind either, a new one is to be made while there may be more of them, so that the few connections that are busy
+/// each find theirs again. Without a tag it is the one that was used last, which is still in the processor's caches.
+fn take<M>(
+    list: &mut Vec<Box<Machine<M>>>,
+    tag: Option<Tag>,
+    most: usize,
+    fits: impl Fn(&M) -> bool,
+) -> Option<Box<Machine<M>>> {
+    let at = match tag {
+        None => list.iter().rposition(|machine| fits(&machine.raw)),
+        Some(tag) => list
+            .iter()
+            .position(|machine| machine.holds(tag))
+            .or_else(|| list.iter().rposition(|machine| machine.tag.is_none() && fits(&machine.raw)))
+            .or_else(|| if list.len() < most { None } else { list.iter().position(|machine| fits(&machine.raw)) }),
+    };
+    at.map(|at| list.remove(at))
 }
 
 /// Keeps it, and drops the one that was not used for the longest time if that is one too many.
@@ -118,11 +133,9 @@ fn keep<M>(list: &mut Vec<Box<Machine<M>>>, machine: Box<Machine<M>>, most: usiz
     list.push(machine);
 }
 
-/// An inflater, if there is one that holds `tag`.
-///
-/// Any other must be reset before it is used.
-pub(super) fn inflater(tag: Tag) -> Result<Box<Inflater>, NoMemory> {
-    if let Some(machine) = pool(|pool| take(&mut pool.inflaters, Some(tag), |_| true)).flatten() {
+/// An inflater. If it does not hold `tag` it must be reset before it is used.
+pub(super) fn inflater(tag: Option<Tag>) -> Result<Box<Inflater>, NoMemory> {
+    if let Some(machine) = pool(|pool| take(&mut pool.inflaters, tag, INFLATERS, |_| true)).flatten() {
         return Ok(machine);
     }
     probe(INFLATER_BYTES)?;
@@ -139,7 +152,7 @@ pub(super) fn give_inflater(mut machine: Box<Inflater>, tag: Option<Tag>) {
 /// A compressor with these parameters. If it does not hold `tag` it must be reset before it is used.
 pub(super) fn compressor(parameters: Parameters, tag: Option<Tag>) -> Result<Box<Compressor>, NoMemory> {
     let fits = |raw: &(_, Parameters)| raw.1 == parameters;
-    if let Some(machine) = pool(|pool| take(&mut pool.compressors, tag, fits)).flatten() {
+    if let Some(machine) = pool(|pool| take(&mut pool.compressors, tag, COMPRESSORS, fits)).flatten() {
         return Ok(machine);
     }
     let Parameters { level, window_bits, memory_level } = parameters;
@@ -210,5 +223,51 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
         pool(|pool| pool.scratch = buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag() -> Option<Tag> {
+        Some(Tag::unique())
+    }
+
+    #[test]
+    fn busy_connections_find_their_machines_again() {
+        let tags: Vec<_> = (0..INFLATERS).map(|_| tag()).collect();
+        for round in 0..3 {
+            for tag in &tags {
+                let machine = inflater(*tag).unwrap();
+                assert_eq!(machine.tag, tag.filter(|_| round > 0));
+                give_inflater(machine, *tag);
+            }
+        }
+        // One more takes the place of the one that has waited longest.
+        let last = tag();
+        assert_eq!(inflater(last).map(|machine| machine.tag).ok(), Some(tags[0]));
+    }
+
+    #[test]
+    fn who_has_no_tag_gets_the_machine_that_was_used_last() {
+        let tags = [tag(), tag()];
+        let machines = tags.map(|tag| inflater(tag).unwrap());
+        for (machine, tag) in machines.into_iter().zip(tags) {
+            give_inflater(machine, tag);
+        }
+        let machine = inflater(None).unwrap();
+        assert_eq!(machine.tag, tags[1]);
+        give_inflater(machine, None);
+        // And who has another takes the one that nobody misses.
+        assert_eq!(inflater(tag()).unwrap().tag, None);
+        assert_eq!(inflater(tags[0]).unwrap().tag, tags[0]);
+    }
+
+    #[test]
+    fn few_machines_are_kept() {
+        let machines: Vec<_> = (0..2 * INFLATERS).map(|_| inflater(None).unwrap()).collect();
+        machines.into_iter().for_each(|machine| give_inflater(machine, None));
+        assert_eq!(pool(|pool| pool.inflaters.len()), Some(INFLATERS));
     }
 }

@@ -36,6 +36,15 @@ impl History {
         self.ring.clear();
     }
 
+    /// Forgets everything, and gives the memory back.
+    pub(super) fn release(&mut self) {
+        self.ring = VecDeque::new();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+
     /// The bytes in order, in two parts.
     pub(super) fn parts(&self) -> [&[u8]; 2] {
         let (first, second) = self.ring.as_slices();
