@@ -458,7 +458,7 @@ impl Connection {
     /// Gives memory back that is not in use; call it when the connection turns idle.
     ///
     /// Between messages and with nothing to write, a connection then holds no buffer; a client keeps its 256 bytes of mask
-    /// keys.
+    /// keys. What an extension needs for later messages stays: see [`Encoder::idle_after`](crate::extension::Encoder::idle_after).
     pub fn release_memory(&mut self) {
         self.rx.release_memory();
         self.tx.release_memory();

@@ -53,7 +53,8 @@ impl<'b> Sink<'b> {
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         let fitting = bytes.get(..left).unwrap_or(bytes);
         self.left -= fitting.len() as u64;
-        let to_come = if self.last { 0 } else { self.left };
+        // What is written first is most often all. If it isn't, a long message must not be moved with every step.
+        let to_come = if self.last { self.left.min(self.buffer.len() as u64 / 4) } else { self.left };
         room::make(self.buffer, fitting.len(), to_come)?;
         self.buffer.extend_from_slice(fitting);
         self.written += fitting.len();
@@ -68,5 +69,28 @@ impl<'b> Sink<'b> {
     /// How many bytes were written.
     pub(crate) fn written(&self) -> usize {
         self.written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_moved_now_and_then_and_a_short_one_never() {
+        let mut buffer = Vec::new();
+        let mut sink = Sink::new(&mut buffer, 16 << 20, usize::MAX, true);
+        let mut moves = 0;
+        while sink.left > 0 {
+            let before = sink.buffer.capacity();
+            sink.write(&[7; 16 * 1024]).unwrap();
+            moves += u32::from(sink.buffer.capacity() != before);
+        }
+        assert_eq!(buffer.capacity(), 16 << 20);
+        assert!(moves < 40, "{moves}");
+
+        let mut buffer = Vec::new();
+        Sink::new(&mut buffer, 16 << 20, usize::MAX, true).write(&[7; 1000]).unwrap();
+        assert_eq!(buffer.capacity(), 1000);
     }
 }
