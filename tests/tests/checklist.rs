@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use ws_proto::connection::{Connection, Shutdown, State};
-use ws_proto::{Config, Delivery, Kind, Role};
+use ws_proto::{Config, Delivery, Kind, Negotiated, Role, Version};
+use ws_tests::deflate::eager;
 use ws_tests::endpoint::Driven;
 use ws_tests::entropy::{Random, counting};
 use ws_tests::run::Subject;
-use ws_tests::transcript::{Call, Seen};
+use ws_tests::transcript::{Call, Seen, agreement};
 use ws_tests::wire::{Frame, close, frame, frames, head};
 
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
@@ -453,6 +454,32 @@ fn i06_binary_is_passed_on_untouched() {
         let mut end = end(role);
         end.receive(&frame(role.peer(), 0x82, &bytes));
         assert_eq!(end.events(), [Seen::Binary(bytes.clone())]);
+    }
+}
+
+#[test]
+fn i07_compressed_text_is_judged_by_what_comes_out() {
+    let open = |role| {
+        let agreed = Negotiated::new(Version::Rfc6455).with_extension(agreement(eager(), "permessage-deflate"));
+        Driven::<Connection>::open(role, agreed, Config::default(), counting())
+    };
+    for role in ROLES {
+        // "Hello" as it is compressed is no text, and a stored block with a lone continuation byte is no text inside.
+        let mut end = open(role);
+        end.receive(&frame(role.peer(), 0xc1, &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]));
+        assert_eq!(end.events(), [text("Hello")]);
+        end.receive(&frame(role.peer(), 0xc1, &[0x00, 0x01, 0x00, 0xfe, 0xff, 0x80, 0x00]));
+        assert_eq!(end.events(), []);
+        assert_eq!(closes(&mut end), [1007]);
+
+        // A character may be cut in two by blocks and by frames, as long as its rest comes.
+        let mut end = open(role);
+        end.receive(&frame(role.peer(), 0x41, &[0x00, 0x01, 0x00, 0xfe, 0xff, 0xc3]));
+        end.receive(&frame(role.peer(), 0x80, &[0x00, 0x01, 0x00, 0xfe, 0xff, 0xa4, 0x00]));
+        assert_eq!(end.events(), [text("\u{e4}")]);
+        end.receive(&frame(role.peer(), 0xc1, &[0x00, 0x01, 0x00, 0xfe, 0xff, 0xc3, 0x00]));
+        assert_eq!(end.events(), []);
+        assert_eq!(closes(&mut end), [1007]);
     }
 }
 
