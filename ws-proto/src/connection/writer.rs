@@ -43,6 +43,14 @@ impl OpenMessage {
     }
 }
 
+impl OpenMessage {
+    /// Whether a piece was queued.
+    #[cfg(feature = "legacy")]
+    pub(super) fn is_begun(&self) -> bool {
+        self.started
+    }
+}
+
 impl<'s> MessageWriter<'s> {
     pub(super) fn new(sender: &'s mut Sender) -> Self {
         Self { sender }
