@@ -11,15 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
 use super::client::ClientRequest;
-use super::error::HandshakeError;
-#[cfg(feature = "legacy")]
-use super::request::Request;
-use super::request::{Key, Upgrade};
+use super::error::{AcceptError, HandshakeError};
+use super::reply::Accept;
+use super::request::{Key, Request, Upgrade};
 use super::server::ServerConfig;
 #[cfg(feature = "legacy")]
 use super::upgrade::Field;
 use super::upgrade::Fields;
 use crate::connection::Negotiated;
+#[cfg(all(feature = "legacy", feature = "getrandom"))]
+use crate::entropy::{Entropy as _, OsEntropy};
 use crate::extension::{Extension, header};
 use crate::http::{RequestHead, ResponseHead, syntax};
 use crate::version::Version;
@@ -127,12 +128,43 @@ pub(super) fn key_text(request: &Request) -> &[u8] {
     request.headers().get_bytes("sec-websocket-key").unwrap_or_default()
 }
 
-/// Server, hybi-04: the nonce for the answer. It goes into what the connection is told.
+/// Server, hybi-04: the nonce for the answer; what it comes to goes into what the connection is told. `None` in other
+/// versions.
 #[cfg(feature = "legacy")]
-pub(super) fn take_nonce(request: &Request, nonce: [u8; 16], negotiated: &mut Negotiated) -> Nonce {
+pub(super) fn nonce(
+    accept: &Accept,
+    request: &Request,
+    negotiated: &mut Negotiated,
+) -> Result<Option<Nonce>, AcceptError> {
+    if negotiated.version != Version::Hybi04 {
+        return Ok(None);
+    }
+    let nonce = match accept.nonce {
+        Some(nonce) => nonce,
+        None => fresh_nonce()?,
+    };
     let nonce = encode(nonce);
     negotiated.masking_key = Some(masking_key(key_text(request), &nonce));
-    nonce
+    Ok(Some(nonce))
+}
+
+#[cfg(all(feature = "legacy", feature = "getrandom"))]
+fn fresh_nonce() -> Result<[u8; 16], AcceptError> {
+    let mut nonce = [0; 16];
+    OsEntropy.fill(&mut nonce).map_err(|_| AcceptError::Entropy)?;
+    Ok(nonce)
+}
+
+#[cfg(all(feature = "legacy", not(feature = "getrandom")))]
+const fn fresh_nonce() -> Result<[u8; 16], AcceptError> {
+    Err(AcceptError::Entropy)
+}
+
+/// Without the versions before 13 there is no nonce.
+#[cfg(not(feature = "legacy"))]
+#[expect(clippy::unnecessary_wraps, reason = "hybi-04 can fail here")]
+pub(super) const fn nonce(_: &Accept, _: &Request, _: &mut Negotiated) -> Result<Option<Nonce>, AcceptError> {
+    Ok(None)
 }
 
 /// Server: the 101 (section 4.2.2). `nonce` is there in hybi-04; `extra` are finished header lines.

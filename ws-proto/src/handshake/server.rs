@@ -17,8 +17,6 @@ use super::{hybi, upgrade};
 use crate::config::Config;
 use crate::connection::{Connection, Negotiated, Shutdown};
 use crate::entropy::BoxEntropy;
-#[cfg(all(feature = "legacy", feature = "getrandom"))]
-use crate::entropy::{Entropy as _, OsEntropy};
 use crate::extension::{Agreement, Extensions};
 #[cfg(feature = "legacy")]
 use crate::http::HeadError;
@@ -26,8 +24,6 @@ use crate::http::RequestHead;
 use crate::http::head::{HeadReader, Kind, Rules};
 use crate::input::Input;
 use crate::time::Instant;
-#[cfg(feature = "legacy")]
-use crate::version::Version;
 use crate::version::{Role, Versions};
 
 /// How much may arrive behind the head, in later reads, before the application has decided.
@@ -279,7 +275,7 @@ impl ServerHandshake {
                     let extensions = accept.extensions.as_ref().unwrap_or(&self.config.extensions);
                     negotiated.extension = agree(extensions, request);
                 }
-                let nonce = nonce(&accept, request, &mut negotiated)?;
+                let nonce = hybi::nonce(&accept, request, &mut negotiated)?;
                 let key = match key {
                     Key::Text(key) => &key[..],
                     #[cfg(feature = "legacy")]
@@ -556,37 +552,6 @@ impl ServerHandshake {
         }
         Ok((connection, request))
     }
-}
-
-/// hybi-04: the nonce for the answer; `None` in other versions.
-#[cfg(feature = "legacy")]
-fn nonce(accept: &Accept, request: &Request, negotiated: &mut Negotiated) -> Result<Option<hybi::Nonce>, AcceptError> {
-    if negotiated.version != Version::Hybi04 {
-        return Ok(None);
-    }
-    let nonce = match accept.nonce {
-        Some(nonce) => nonce,
-        None => fresh_nonce()?,
-    };
-    Ok(Some(hybi::take_nonce(request, nonce, negotiated)))
-}
-
-#[cfg(all(feature = "legacy", feature = "getrandom"))]
-fn fresh_nonce() -> Result<[u8; 16], AcceptError> {
-    let mut nonce = [0; 16];
-    OsEntropy.fill(&mut nonce).map_err(|_| AcceptError::Entropy)?;
-    Ok(nonce)
-}
-
-#[cfg(all(feature = "legacy", not(feature = "getrandom")))]
-const fn fresh_nonce() -> Result<[u8; 16], AcceptError> {
-    Err(AcceptError::Entropy)
-}
-
-#[cfg(not(feature = "legacy"))]
-#[expect(clippy::unnecessary_wraps, reason = "the other versions can fail here")]
-const fn nonce(_: &Accept, _: &Request, _: &mut Negotiated) -> Result<Option<hybi::Nonce>, AcceptError> {
-    Ok(None)
 }
 
 /// The extension that a request and the settings have in common. Nothing is read if there is nothing to agree to.
