@@ -14,7 +14,13 @@ use crate::transcript::{Call, Seen, close_words, closed_words};
 /// The verbs that a connection and a pair of halves share.
 #[allow(missing_docs)]
 pub trait Endpoint {
-    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self;
+    fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self;
+    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self
+    where
+        Self: Sized,
+    {
+        Self::open(role, Negotiated::new(Version::Rfc6455), config, entropy)
+    }
     fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>>;
     fn sender<T>(&mut self, now: Instant, with: impl FnOnce(&mut dyn Sending) -> T) -> T;
     fn eof(&mut self, now: Instant);
@@ -94,8 +100,8 @@ impl Sending for Sender {
 }
 
 impl Endpoint for Connection {
-    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
-        Self::from_upgraded(role, Negotiated::new(Version::Rfc6455), config, entropy)
+    fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self {
+        Self::from_upgraded(role, negotiated, config, entropy)
     }
     fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
         Connection::poll(self, now, input)
@@ -158,8 +164,8 @@ impl Halves {
 }
 
 impl Endpoint for Halves {
-    fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
-        let (rx, tx) = <Connection as Endpoint>::new(role, config, entropy).split();
+    fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self {
+        let (rx, tx) = Connection::from_upgraded(role, negotiated, config, entropy).split();
         Self { rx, tx }
     }
     fn poll<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Option<Event<'i>> {
@@ -244,8 +250,14 @@ impl<E: Endpoint> Driven<E> {
     /// Starts the clock one second after its origin.
     #[must_use]
     pub fn new(role: Role, config: Config, entropy: BoxEntropy) -> Self {
-        let mut driven =
-            Self { end: E::new(role, config, entropy), now: Instant::from_secs(1), polls: 0, seen: Vec::new() };
+        Self::open(role, Negotiated::new(Version::Rfc6455), config, entropy)
+    }
+
+    /// As [`Driven::new`], with what a handshake agreed on.
+    #[must_use]
+    pub fn open(role: Role, negotiated: Negotiated, config: Config, entropy: BoxEntropy) -> Self {
+        let end = E::open(role, negotiated, config, entropy);
+        let mut driven = Self { end, now: Instant::from_secs(1), polls: 0, seen: Vec::new() };
         driven.poll(&mut []);
         driven
     }
@@ -301,6 +313,7 @@ pub fn send_error<M>(error: &SendError<M>) -> String {
         SendError::InvalidUtf8 => "utf8",
         SendError::ControlTooLong(_) => "too-long",
         SendError::Entropy(_) => "entropy",
+        SendError::Unsupported(_) => "unsupported",
         _ => "other",
     }
     .into()

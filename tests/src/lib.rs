@@ -6,6 +6,7 @@
 
 pub mod bodies;
 pub mod choices;
+pub mod dialect;
 pub mod endpoint;
 pub mod entropy;
 pub mod heads;

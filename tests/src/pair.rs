@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ws_proto::connection::{Connection, Shutdown};
-use ws_proto::{Config, Input, Instant, Role};
+use ws_proto::{Config, Input, Instant, Role, Version};
 
+use crate::dialect::Dialect;
 use crate::endpoint::{Endpoint, seen};
 use crate::entropy::Random;
 use crate::run::push_merged;
@@ -61,9 +62,10 @@ pub struct Side {
 }
 
 impl Side {
-    fn new(role: Role, config: Config, seed: u64) -> Self {
+    fn new(role: Role, version: Version, config: Config, seed: u64) -> Self {
+        let negotiated = Dialect::new(version).negotiated();
         Self {
-            conn: Endpoint::new(role, config, Box::new(Random::new(seed))),
+            conn: Endpoint::open(role, negotiated, config, Box::new(Random::new(seed))),
             events: VecDeque::new(),
             blocked: false,
             lost: false,
@@ -126,9 +128,15 @@ impl Pair {
     /// Two ends with settings of their own.
     #[must_use]
     pub fn with(client: Config, server: Config, link: Link, seed: u64) -> Self {
+        Self::of(Version::Rfc6455, client, server, link, seed)
+    }
+
+    /// As [`Pair::with`], of that version.
+    #[must_use]
+    pub fn of(version: Version, client: Config, server: Config, link: Link, seed: u64) -> Self {
         let mut pair = Self {
-            client: Side::new(Role::Client, client, seed),
-            server: Side::new(Role::Server, server, seed ^ 1),
+            client: Side::new(Role::Client, version, client, seed),
+            server: Side::new(Role::Server, version, server, seed ^ 1),
             now: Instant::from_secs(1),
             link,
             random: Random::new(seed),

@@ -193,31 +193,40 @@ impl CloseFrame {
     }
 
     /// The Close that answers this one: the same code (RFC 6455 section 5.5.1), or in the drafts without codes the body.
+    ///
+    /// Codes that mean the lack of one, which version 8 and older do not forbid, are answered with none.
     pub(crate) fn answer(&self) -> Self {
         match self.code {
             CloseCode::NO_STATUS => self.clone(),
+            CloseCode::ABNORMAL | CloseCode::TLS_FAILED => Self::EMPTY,
             code => Self::fixed(code, ""),
         }
     }
 
-    /// Calls `with` on the two parts of the body as an end of this role sends it; both are empty for an empty Close.
-    pub(crate) fn encode<T>(&self, rules: CloseBody, _role: Role, with: impl FnOnce(&[u8], &[u8]) -> T) -> T {
+    /// What is left of this Close in a version: where there are no codes, only what answers the peer's body is.
+    pub(crate) fn into_sent(self, rules: CloseBody) -> Self {
         match rules {
             #[cfg(feature = "legacy")]
-            CloseBody::None => with(&[], &[]),
+            CloseBody::None | CloseBody::Letter => Self::EMPTY,
             #[cfg(feature = "legacy")]
-            CloseBody::Echo if self.code == CloseCode::NO_STATUS => with(&[], self.reason.as_bytes()),
+            CloseBody::Echo if self.code != CloseCode::NO_STATUS => Self::EMPTY,
             #[cfg(feature = "legacy")]
-            CloseBody::Echo => with(&[], &[]),
+            CloseBody::Echo => self,
+            #[cfg(feature = "legacy")]
+            CloseBody::OldCode if self.code == CloseCode::TOO_BIG => Self { code: CloseCode(1004), ..self },
+            _ if self.code == CloseCode::NO_STATUS => Self::EMPTY,
+            _ => self,
+        }
+    }
+
+    /// Calls `with` on the two parts of the body of [`CloseFrame::into_sent`]; both are empty for an empty Close.
+    pub(crate) fn encode<T>(&self, rules: CloseBody, _role: Role, with: impl FnOnce(&[u8], &[u8]) -> T) -> T {
+        match rules {
             #[cfg(feature = "legacy")]
             CloseBody::Letter if _role == Role::Client => with(b"C", &[]),
             #[cfg(feature = "legacy")]
             CloseBody::Letter => with(b"S", &[]),
-            _ if self.code == CloseCode::NO_STATUS => with(&[], &[]),
-            #[cfg(feature = "legacy")]
-            CloseBody::OldCode if self.code == CloseCode::TOO_BIG => {
-                with(&1004_u16.to_be_bytes(), self.reason.as_bytes())
-            }
+            _ if self.code == CloseCode::NO_STATUS => with(&[], self.reason.as_bytes()),
             _ => with(&self.code.0.to_be_bytes(), self.reason.as_bytes()),
         }
     }
@@ -301,12 +310,16 @@ pub struct Closed {
 impl Closed {
     /// The status to report (RFC 6455 section 7.1.5): the received code; for a failure that this side found its own
     /// code; 1005 if the peer's Close had no body; 1006 if there was none.
+    ///
+    /// A peer that answers the Close of hixie-76 with the end of the stream, as some do, counts as one whose Close had
+    /// no body. In versions 6 and 7 a message that is too big has the code 1004.
     #[must_use]
     pub fn code(&self) -> CloseCode {
         match (&self.received, self.cause) {
             (Some(frame), _) => frame.code,
             (None, Cause::Protocol(error)) => error.close_code(),
             (None, Cause::TooSlow) => CloseCode::POLICY,
+            (None, Cause::Handshake) => CloseCode::NO_STATUS,
             (None, _) => CloseCode::ABNORMAL,
         }
     }
@@ -317,9 +330,11 @@ impl Closed {
         self.received.as_ref().map_or("", CloseFrame::reason)
     }
 
-    /// Whether both Close frames passed before the transport ended (RFC 6455 section 7.1.4).
+    /// Whether both Close frames passed before the transport ended (RFC 6455 section 7.1.4), or as much of that as the
+    /// version has.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.received.is_some() && self.sent.is_some() && !matches!(self.cause, Cause::Protocol(_))
+        self.cause == Cause::Handshake
+            || self.received.is_some() && self.sent.is_some() && !matches!(self.cause, Cause::Protocol(_))
     }
 }

@@ -473,11 +473,14 @@ impl Sender {
         };
         #[cfg(feature = "legacy")]
         self.cut_legacy_message();
-        let encoded = frame.encode(self.version.close_body(), self.role, |code, reason| {
-            self.control_frame(Opcode::Close, mask, &[code, reason])
-        });
-        self.queue.close().extend_from_slice(encoded.as_slice());
-        self.count_control(encoded.len);
+        let body = self.version.close_body();
+        let frame = frame.into_sent(body);
+        if self.version.has_close() {
+            let encoded =
+                frame.encode(body, self.role, |code, reason| self.control_frame(Opcode::Close, mask, &[code, reason]));
+            self.queue.close().extend_from_slice(encoded.as_slice());
+            self.count_control(encoded.len);
+        }
         self.closing = Some(Box::new(SentClose { frame, at: now, written: false }));
         self.open = None;
         self.accepting = false;

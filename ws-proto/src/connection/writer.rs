@@ -41,13 +41,11 @@ impl OpenMessage {
     pub(super) const fn new(kind: Kind) -> Self {
         Self { kind, started: false, bytes: 0, text: Utf8::new(), compression: None, encoded: None }
     }
-}
 
-impl OpenMessage {
-    /// Whether a piece was queued.
+    /// How far the text is, if a piece was queued.
     #[cfg(feature = "legacy")]
-    pub(super) fn is_begun(&self) -> bool {
-        self.started
+    pub(super) fn text_begun(&self) -> Option<Utf8> {
+        self.started.then_some(self.text)
     }
 }
 

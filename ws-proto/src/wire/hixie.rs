@@ -21,8 +21,8 @@ pub const END: u8 = 0xff;
 pub const BINARY: u8 = 0x80;
 /// The closing handshake of hixie-76.
 pub const CLOSE: [u8; 2] = [0xff, 0x00];
-/// More bytes than any length needs; leading zeros are legal.
-const MAX_LENGTH: u8 = 16;
+/// The most bytes of a length: 63 bits. Leading zeros are legal, and count.
+const MAX_LENGTH: u8 = 9;
 
 /// A length that is being read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,22 +35,23 @@ impl Length {
     /// Reads a byte; gives the length if it was the last.
     ///
     /// # Errors
-    /// [`ProtocolError::FrameTooBig`] with the byte that takes it over `most`; [`ProtocolError::LengthNotMinimal`] if it
-    /// has more than 16 bytes.
+    /// [`ProtocolError::FrameTooBig`] with the byte that takes it over `most` or 63 bits;
+    /// [`ProtocolError::LengthNotMinimal`] with the ninth byte if zeros lead and another byte is to follow.
     pub fn push(&mut self, byte: u8, most: u64) -> Result<Option<u64>, ProtocolError> {
-        if self.bytes == MAX_LENGTH {
-            return Err(ProtocolError::LengthNotMinimal);
-        }
-        self.bytes += 1;
+        self.bytes = self.bytes.saturating_add(1);
         let value = self.value.checked_mul(128).and_then(|value| value.checked_add(u64::from(byte & 0x7f)));
         self.value = value.filter(|value| *value <= most).ok_or(ProtocolError::FrameTooBig)?;
-        Ok((byte & 0x80 == 0).then_some(self.value))
+        let ends = byte & 0x80 == 0;
+        if !ends && self.bytes >= MAX_LENGTH {
+            let full = self.value >> (7 * (MAX_LENGTH - 1)) > 0;
+            return Err(if full { ProtocolError::FrameTooBig } else { ProtocolError::LengthNotMinimal });
+        }
+        Ok(ends.then_some(self.value))
     }
 
-    /// Appends a length in its shortest form.
-    #[expect(clippy::cast_possible_truncation, reason = "seven bits")]
+    /// Appends a length of at most 63 bits in its shortest form.
     pub fn encode(len: u64, out: &mut Vec<u8>) {
-        for shift in (1..10).rev().map(|group| 7 * group) {
+        for shift in (1..u32::from(MAX_LENGTH)).rev().map(|group| 7 * group) {
             if len >> shift > 0 {
                 out.push(0x80 | (len >> shift & 0x7f) as u8);
             }
@@ -62,6 +63,7 @@ impl Length {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn read(bytes: &[u8], most: u64) -> Result<Option<u64>, ProtocolError> {
         let mut length = Length::default();
@@ -76,7 +78,7 @@ mod tests {
 
     #[test]
     fn lengths_are_read_as_they_were_written() {
-        for len in [0, 1, 127, 128, 300, 16383, 16384, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+        for len in [0, 1, 127, 128, 300, 16383, 16384, u64::from(u32::MAX), (1 << 63) - 1] {
             let mut out = Vec::new();
             Length::encode(len, &mut out);
             assert_eq!(read(&out, u64::MAX), Ok(Some(len)));
@@ -85,8 +87,26 @@ mod tests {
             }
         }
         assert_eq!(read(&[0x80, 0x80, 5], 10), Ok(Some(5)));
-        assert_eq!(read(&[0x80; 16], 10), Ok(None));
-        assert_eq!(read(&[0x80; 17], 10), Err(ProtocolError::LengthNotMinimal));
-        assert_eq!(read(&[0xff; 10], u64::MAX), Err(ProtocolError::FrameTooBig));
+    }
+
+    #[test]
+    fn a_length_ends_with_its_ninth_byte() {
+        for bytes in 0..20 {
+            let zeros = read(&[vec![0x80; bytes], vec![5]].concat(), 10);
+            let ones = |most| read(&vec![0xff; bytes], most);
+            if bytes < 9 {
+                assert_eq!(zeros, Ok(Some(5)));
+                assert_eq!(ones(u64::MAX), Ok(None));
+            } else {
+                assert_eq!(zeros, Err(ProtocolError::LengthNotMinimal));
+                assert_eq!(ones(u64::MAX), Err(ProtocolError::FrameTooBig));
+            }
+            if bytes > 0 {
+                assert_eq!(ones(10), Err(ProtocolError::FrameTooBig));
+            }
+        }
+        // Decided by the ninth byte, not the tenth.
+        assert_eq!(read(&[0x80; 8], 10), Ok(None));
+        assert_eq!(read(&[0x80; 9], 10), Err(ProtocolError::LengthNotMinimal));
     }
 }

@@ -150,58 +150,18 @@ impl Receiver {
     ) -> Result<Progress<'i>, ProtocolError> {
         let next = match place {
             Place::Text => return self.hixie_text(input),
-            Place::Between => {
-                let [first] = *input.take(1) else { return Ok(Progress::Starved) };
-                self.stats.wire_bytes += 1;
-                match first {
-                    hixie::TEXT => {
-                        self.hixie_message(now, Kind::Text);
-                        Place::Text
-                    }
-                    0x01..=0x7f => Place::Delimited(0),
-                    _ => Place::Length(first, hixie::Length::default()),
-                }
-            }
-            Place::Delimited(so_far) => {
-                if input.is_empty() {
-                    return Ok(Progress::Starved);
-                }
-                let end = memchr::memchr(hixie::END, input.as_slice());
-                let bytes = input.take(end.map_or(usize::MAX, |at| at + 1)).len() as u64;
-                self.stats.wire_bytes += bytes;
-                let so_far = so_far + bytes;
-                if so_far > self.message_limit.saturating_add(1) {
-                    return Err(ProtocolError::MessageTooBig);
-                }
-                if end.is_some() { self.hixie_skipped() } else { Place::Delimited(so_far) }
-            }
-            Place::Length(first, mut length) => {
-                let [byte] = *input.take(1) else { return Ok(Progress::Starved) };
-                self.stats.wire_bytes += 1;
-                let binary = first == hixie::BINARY && self.config.leniency.hixie_binary;
-                match length.push(byte, self.frame_limit)? {
-                    None => Place::Length(first, length),
-                    Some(0) if first == hixie::END && has_close => {
-                        self.stats.frames += 1;
-                        return Ok(Progress::Event(Event::Closing(self.peer_closed(&[]))));
-                    }
-                    Some(len) if binary => {
-                        if len > self.message_limit {
-                            return Err(ProtocolError::MessageTooBig);
-                        }
-                        self.hixie_message(now, Kind::Binary);
-                        self.assembly.counted = len;
-                        self.frame = Some(Frame { opcode: Opcode::Binary, fin: true, key: None, len, left: len });
-                        Place::Between
-                    }
-                    Some(len) => Place::Skip(len),
-                }
-            }
             Place::Skip(0) => self.hixie_skipped(),
-            Place::Skip(left) => {
-                if input.is_empty() {
-                    return Ok(Progress::Starved);
+            _ if input.is_empty() => return Ok(Progress::Starved),
+            Place::Between => self.hixie_start(now, input)?,
+            Place::Delimited(so_far) => self.hixie_delimited(so_far, input)?,
+            Place::Length(first, length) => match self.hixie_length(now, first, length, input)? {
+                Place::Skip(0) if first == hixie::END && has_close => {
+                    self.stats.frames += 1;
+                    return Ok(Progress::Event(Event::Closing(self.peer_closed(&[]))));
                 }
+                next => next,
+            },
+            Place::Skip(left) => {
                 let bytes = input.take(usize::try_from(left).unwrap_or(usize::MAX)).len() as u64;
                 self.stats.wire_bytes += bytes;
                 Place::Skip(left - bytes)
@@ -209,6 +169,58 @@ impl Receiver {
         };
         self.set_place(next);
         Ok(Progress::Frame)
+    }
+
+    /// The first byte of a frame.
+    fn hixie_start(&mut self, now: Instant, input: &mut Input<'_>) -> Result<Place, ProtocolError> {
+        let [first] = *input.take(1) else { return Ok(Place::Between) };
+        self.stats.wire_bytes += 1;
+        Ok(match first {
+            hixie::TEXT => {
+                self.hixie_message(now, Kind::Text)?;
+                Place::Text
+            }
+            0x01..=0x7f => Place::Delimited(0),
+            _ => Place::Length(first, hixie::Length::default()),
+        })
+    }
+
+    /// A reserved frame that is thrown away up to the byte that ends it.
+    fn hixie_delimited(&mut self, so_far: u64, input: &mut Input<'_>) -> Result<Place, ProtocolError> {
+        let end = memchr::memchr(hixie::END, input.as_slice());
+        let so_far = so_far.saturating_add(end.unwrap_or(input.len()) as u64);
+        if so_far > self.message_limit {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        self.stats.wire_bytes += input.take(end.map_or(usize::MAX, |at| at + 1)).len() as u64;
+        Ok(if end.is_some() { self.hixie_skipped() } else { Place::Delimited(so_far) })
+    }
+
+    /// A byte of the length of a frame.
+    fn hixie_length(
+        &mut self,
+        now: Instant,
+        first: u8,
+        mut length: hixie::Length,
+        input: &mut Input<'_>,
+    ) -> Result<Place, ProtocolError> {
+        let [byte] = *input.take(1) else { return Ok(Place::Length(first, length)) };
+        self.stats.wire_bytes += 1;
+        let most = self.message_limit.min(self.frame_limit);
+        let len = length.push(byte, most).map_err(|error| match error {
+            ProtocolError::FrameTooBig if most < self.frame_limit => ProtocolError::MessageTooBig,
+            error => error,
+        })?;
+        Ok(match len {
+            None => Place::Length(first, length),
+            Some(len) if first == hixie::BINARY && self.config.leniency.hixie_binary => {
+                self.hixie_message(now, Kind::Binary)?;
+                self.assembly.counted = len;
+                self.frame = Some(Frame { opcode: Opcode::Binary, fin: true, key: None, len, left: len });
+                Place::Between
+            }
+            Some(len) => Place::Skip(len),
+        })
     }
 
     fn set_place(&mut self, next: Place) {
@@ -223,11 +235,16 @@ impl Receiver {
         Place::Between
     }
 
-    fn hixie_message(&mut self, now: Instant, kind: Kind) {
+    /// A message begins. It counts as one fragment, which with none allowed is one too many.
+    fn hixie_message(&mut self, now: Instant, kind: Kind) -> Result<(), ProtocolError> {
+        if self.config.limits.fragments == 0 {
+            return Err(ProtocolError::TooManyFragments);
+        }
         self.stats.frames += 1;
         self.message = Some(kind);
         self.assembly.fragments = 1;
         self.life.message_begun(now);
+        Ok(())
     }
 
     /// Text, up to the byte that ends it.
@@ -250,7 +267,9 @@ impl Receiver {
             if in_chunks && fitting > 0 {
                 return self.chunk(Kind::Text, None, bytes, false, Some(ProtocolError::MessageTooBig));
             }
-            return Err(ProtocolError::MessageTooBig);
+            // What precedes the limit may be what is wrong first.
+            let checked = self.assembly.check_chunk(Kind::Text, None, bytes, false);
+            return Err(checked.err().map_or(ProtocolError::MessageTooBig, |(_, error)| error));
         }
         if end.is_some() {
             input.take(1);

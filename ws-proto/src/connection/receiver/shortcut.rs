@@ -43,7 +43,8 @@ impl Receiver {
         let plain = self.phase == Phase::Open && self.head_len == 0 && self.early.is_empty();
         #[cfg(feature = "legacy")]
         if let Some(legacy) = &self.legacy {
-            let texts = plain && self.message.is_none() && self.delivery() == Delivery::Messages;
+            let messages = self.delivery() == Delivery::Messages && self.config.limits.fragments > 0;
+            let texts = plain && messages && self.message.is_none();
             self.pace = if texts && legacy.is_between_texts() { Pace::Texts } else { Pace::Steps };
             return;
         }

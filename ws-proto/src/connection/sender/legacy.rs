@@ -1,13 +1,13 @@
 //! Frames as they were laid out before hybi-07.
 
 use super::super::Negotiated;
-use super::{ControlFrame, Sender, Start, opcode};
+use super::{ControlFrame, OpenMessage, Sender, Start, opcode};
 use crate::config::Config;
 use crate::entropy::EntropyError;
 use crate::error::SendError;
 use crate::message::{IntoMessage, Kind};
 use crate::version::{Layout, Role};
-use crate::wire::hybi::{Header, Opcode};
+use crate::wire::hybi::{Header, MAX_CONTROL, MAX_HEAD, Opcode};
 use crate::wire::{early, hixie};
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Legacy {
 
     /// hixie-75 and -76 have none but the Close of -76.
     pub(super) fn control_frame(&self, opcode: Opcode, mask: Option<[u8; 4]>, payload: &[&[u8]]) -> ControlFrame {
-        let mut frame = ControlFrame { bytes: [0; _], len: 0 };
+        let mut frame = ControlFrame { bytes: [0; MAX_HEAD + MAX_CONTROL], len: 0 };
         match self {
             Self::Early(layout) => {
                 let len = payload.iter().map(|part| part.len() as u64).sum();
@@ -75,19 +75,24 @@ impl Sender {
         let clear = self.next_mask()?.unwrap_or_default();
         let run = self.queue.open_run();
         let at = run.len();
+        // The longest head: hixie has a byte before and nine of a length, or one behind.
+        run.reserve(payload.len() + early::MAX_HEAD);
         match self.legacy.as_deref() {
             Some(Legacy::Early(layout)) => {
                 layout.encode(&start.header(None, payload.len()), clear, &[payload], run);
+                self.stats.frames += 1;
             }
             Some(Legacy::Hixie { .. }) if start.opcode == Opcode::Binary => {
                 run.push(hixie::BINARY);
                 hixie::Length::encode(payload.len() as u64, run);
                 run.extend_from_slice(payload);
+                self.stats.frames += 1;
             }
             // The pieces of a text simply follow each other.
             Some(Legacy::Hixie { .. }) => {
                 if start.opcode != Opcode::Continuation {
                     run.push(hixie::TEXT);
+                    self.stats.frames += 1;
                 }
                 run.extend_from_slice(payload);
                 if start.fin {
@@ -98,18 +103,27 @@ impl Sender {
         }
         let len = run.len() - at;
         self.queue.appended(len);
-        self.stats.frames += 1;
         self.stats.wire_bytes += len as u64;
         Ok(())
     }
 
     /// A message that is open when the Close is to go out: without frames, its text must end before that.
+    ///
+    /// In hixie-75, which has no Close, it stays open, so that the peer does not take the part for the whole.
     pub(super) fn cut_legacy_message(&mut self) {
-        let begun = self.open.as_ref().is_some_and(|open| open.is_begun());
-        if begun && matches!(self.legacy.as_deref(), Some(Legacy::Hixie { .. })) {
-            self.queue.open_run().push(hixie::END);
-            self.queue.appended(1);
-            self.stats.wire_bytes += 1;
+        let Some(mut text) = self.open.as_ref().and_then(OpenMessage::text_begun) else { return };
+        if matches!(self.legacy.as_deref(), Some(Legacy::Hixie { has_close: true, .. })) {
+            let run = self.queue.open_run();
+            let at = run.len();
+            // A character that was cut is made a whole one: a peer that checks would not get as far as the Close.
+            let mut next = || [0x80, 0xa0].into_iter().find(|byte| !text.is_complete() && text.push(&[*byte]).is_ok());
+            while let Some(byte) = next() {
+                run.push(byte);
+            }
+            run.push(hixie::END);
+            let len = run.len() - at;
+            self.queue.appended(len);
+            self.stats.wire_bytes += len as u64;
         }
     }
 }
