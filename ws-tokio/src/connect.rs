@@ -65,6 +65,7 @@ pub struct Connector {
     timeout: Option<Option<Duration>>,
     address: Option<SocketAddr>,
     nodelay: bool,
+    version: Version,
     others: Versions,
 }
 
@@ -86,6 +87,7 @@ impl Connector {
             timeout: None,
             address: None,
             nodelay: true,
+            version: Version::Rfc6455,
             others: Versions::NONE,
         }
     }
@@ -94,6 +96,7 @@ impl Connector {
     #[must_use]
     pub fn version(mut self, version: Version) -> Self {
         self.request = self.request.version(version);
+        self.version = version;
         self
     }
 
@@ -218,7 +221,7 @@ impl Connector {
         }
         let clock = Clock::start();
         let deadline = self.limit().and_then(|limit| Instant::now().checked_add(limit));
-        let mut others = self.others;
+        let mut others = self.others.without(self.version);
         let mut request = self.request.clone();
         loop {
             let tcp = match deadline {
