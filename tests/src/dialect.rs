@@ -30,7 +30,7 @@ impl Dialect {
     #[must_use]
     pub fn negotiated(&self) -> Negotiated {
         let mut negotiated = Negotiated::new(self.version);
-        negotiated.masking_key = (self.version == Version::Hybi04).then_some(self.secret);
+        negotiated.masking_key = (self.version == Version::Hybi04).then(|| Box::new(self.secret));
         negotiated
     }
 

@@ -55,7 +55,7 @@ pub struct Negotiated {
     /// The extension, if one was agreed (RFC 6455 section 9.1). What it does to payloads is decided by nothing else.
     pub extension: Option<Agreement>,
     /// hybi-04: what the two nonces of the handshake come to, with which clients mask.
-    pub masking_key: Option<[u8; 20]>,
+    pub masking_key: Option<Box<[u8; 20]>>,
 }
 
 impl Negotiated {
@@ -69,6 +69,13 @@ impl Negotiated {
     #[must_use]
     pub fn with_subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// The same with the masking key of hybi-04.
+    #[must_use]
+    pub fn with_masking_key(mut self, key: [u8; 20]) -> Self {
+        self.masking_key = Some(Box::new(key));
         self
     }
 

@@ -144,7 +144,7 @@ pub(super) fn nonce(
         None => fresh_nonce()?,
     };
     let nonce = encode(nonce);
-    negotiated.masking_key = Some(masking_key(key_text(request), &nonce));
+    negotiated.masking_key = Some(masking_key(key_text(request), &nonce).into());
     Ok(Some(nonce))
 }
 
@@ -278,7 +278,7 @@ pub(super) fn check_response(
     if version == Version::Hybi04 {
         let nonce = Field::of(&head.headers, "sec-websocket-nonce").once();
         let nonce = nonce.and_then(read_nonce).ok_or(HandshakeError::Nonce)?;
-        negotiated.masking_key = Some(masking_key(key, &nonce));
+        negotiated.masking_key = Some(masking_key(key, &nonce).into());
     }
     negotiated.subprotocol = check_subprotocol(&fields, request)?.map(Into::into);
     Ok(negotiated)

@@ -54,7 +54,7 @@ impl Legacy {
 impl Negotiated {
     /// How an end of this role sends frames in hybi-01 to -06.
     pub(in crate::connection) fn early_layout(&self, sender: Role) -> early::Layout {
-        let masking = match self.masking_key {
+        let masking = match self.masking_key.as_deref().copied() {
             _ if sender == Role::Server || !self.version.masks() => early::Masking::None,
             Some(key) if self.version == Version::Hybi04 => early::Masking::Keyed(key),
             // Without the nonces of the handshake there is no such key.
