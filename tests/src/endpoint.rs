@@ -322,6 +322,7 @@ pub fn send_error<M>(error: &SendError<M>) -> String {
         SendError::InvalidUtf8 => "utf8",
         SendError::ControlTooLong(_) => "too-long",
         SendError::Entropy(_) => "entropy",
+        SendError::Unsupported(_) => "unsupported",
         _ => "other",
     }
     .into()

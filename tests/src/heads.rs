@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use alloc_meter::Mark;
 use ws_proto::connection::Connection;
 use ws_proto::handshake::{
-    Accept, ClientHandshake, ClientRequest, ClientStep, Reply, ServerConfig, ServerHandshake, Step, SubprotocolPolicy,
+    Accept, ClientHandshake, ClientRequest, ClientStep, FlashPolicy, Reply, ServerConfig, ServerHandshake, Step,
+    SubprotocolPolicy,
 };
 use ws_proto::http::Target;
-use ws_proto::{Config, Input, Instant};
+use ws_proto::{Config, HandshakeError, Input, Instant, Version, Versions};
 
 use crate::choices::Choices;
 use crate::endpoint::seen;
@@ -71,35 +72,47 @@ fn serve(config: &ServerConfig, wire: &[u8], next: impl FnMut() -> usize) -> Out
         let step = handshake.poll(NOW, &mut Input::new(&mut piece));
         held += mark.usage().live;
         assert!(held <= limit + piece.len() as i64, "{held} bytes are held for a head");
-        outcome.step = format!("{step:?}");
-        if step == Step::NeedInput {
+        if step == Step::NeedInput && handshake.request().is_none() {
             assert!(!handshake.wants_write(), "something was written before the request is complete");
         }
-        if step != Step::Request {
+        if step == Step::Request {
+            decide(handshake, &mut outcome);
+        }
+        let step = handshake.poll(NOW, &mut Input::empty());
+        outcome.step = format!("{step:?}");
+        if step != Step::Done {
             continue;
         }
-        let request = handshake.request().expect("there is a request");
-        outcome.head = format!("{request:?} {:?}", request.subprotocols().collect::<Vec<_>>());
-        if !request.is_websocket() {
-            assert!(handshake.respond(NOW, Reply::text(200, "a page\n")));
-            continue;
-        }
-        handshake.accept(NOW, Accept::new()).expect("a valid upgrade can be accepted");
         let done = machine.take().expect("it is here");
         let mut open = done.into_connection(counting()).expect("it was accepted");
         outcome.poll(&mut open, &mut []);
         conn = Some(open);
     }
+    let mut halfway = false;
     if let Some(mut handshake) = machine {
         outcome.step = format!("{:?}", handshake.poll(NOW, &mut Input::empty()));
         outcome.error = format!("{:?}", handshake.error());
         outcome.written.extend(handshake.outgoing().flatten());
+        // A policy file; or a 101, without the end that hixie-76 gives it when the client has sent its own.
+        halfway = handshake.error() == Some(&HandshakeError::PolicyFile);
+        halfway |= outcome.step == "NeedInput" && handshake.request().is_some();
     }
     match conn {
         Some(conn) => outcome.end(conn),
+        None if halfway => assert!(!outcome.written.is_empty()),
         None => assert!(one_answer(&outcome.written), "{}", String::from_utf8_lossy(&outcome.written)),
     }
     outcome
+}
+
+fn decide(handshake: &mut ServerHandshake, outcome: &mut Outcome) {
+    let request = handshake.request().expect("there is a request");
+    outcome.head = format!("{request:?} {:?}", request.subprotocols().collect::<Vec<_>>());
+    if request.is_websocket() {
+        handshake.accept(NOW, Accept::new().nonce([4; 16])).expect("a valid upgrade can be accepted");
+    } else {
+        assert!(handshake.respond(NOW, Reply::text(200, "a page\n")));
+    }
 }
 
 /// Whether the bytes are nothing, or one HTTP answer with the length that it says.
@@ -135,6 +148,14 @@ pub fn request_head(data: &[u8]) {
         2 => SubprotocolPolicy::server_order(names).expect("valid names"),
         _ => SubprotocolPolicy::server_order(names).expect("valid names").required(),
     };
+    config.versions = match bits >> 4 & 3 {
+        0 => Versions::MODERN,
+        1 => Versions::ALL,
+        2 => Versions::DEPLOYED,
+        _ => Versions::ALL.without(Version::Hixie75).without(Version::Hybi04),
+    };
+    config.secure = bits & 64 != 0;
+    config.flash_policy = (bits & 128 != 0).then(|| FlashPolicy::new("*", [80]).expect("a valid rule"));
     let size = usize::from(choices.byte());
     let wire = choices.rest();
     let whole = serve(&config, wire, || usize::MAX);
@@ -187,7 +208,7 @@ fn ask(request: &ClientRequest, config: &Config, wire: &[u8], next: impl FnMut()
 
 /// An answer as a client reads it; two bytes of choices in front.
 ///
-/// The client's key is always `AQIDBAUGBwgJCgsMDQ4PEA==`, so a valid answer is possible.
+/// The client's keys are always the same (`AQIDBAUGBwgJCgsMDQ4PEA==` in most versions), so a valid answer is possible.
 pub fn response_head(data: &[u8]) {
     let mut choices = Choices::new(data);
     let bits = choices.byte();
@@ -207,6 +228,9 @@ pub fn response_head(data: &[u8]) {
     if bits & 8 != 0 {
         request = request.require_subprotocol();
     }
+    // The newest first.
+    let version = Version::ALL.iter().rev().nth(usize::from(bits >> 4)).copied();
+    request = request.version(version.unwrap_or(Version::Hixie76));
     let size = usize::from(choices.byte());
     let wire = choices.rest();
     let whole = ask(&request, &config, wire, || usize::MAX);

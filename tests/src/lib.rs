@@ -8,6 +8,7 @@ pub mod bodies;
 pub mod choices;
 pub mod compression;
 pub mod deflate;
+pub mod dialect;
 pub mod endpoint;
 pub mod entropy;
 pub mod extensions;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ws_proto::connection::{Connection, Shutdown};
 use ws_proto::{Config, Input, Instant, Negotiated, Role, Version};
 
+use crate::dialect::Dialect;
 use crate::endpoint::{Endpoint, seen};
 use crate::entropy::Random;
 use crate::run::push_merged;
@@ -128,6 +129,13 @@ impl Pair {
     pub fn with(client: Config, server: Config, link: Link, seed: u64) -> Self {
         let plain = || Negotiated::new(Version::Rfc6455);
         Self::agreed([plain(), plain()], [client, server], link, seed)
+    }
+
+    /// As [`Pair::with`], of that version.
+    #[must_use]
+    pub fn of(version: Version, client: Config, server: Config, link: Link, seed: u64) -> Self {
+        let negotiated = || Dialect::new(version).negotiated();
+        Self::agreed([negotiated(), negotiated()], [client, server], link, seed)
     }
 
     /// Two ends with what each took from the handshake; the client's first.

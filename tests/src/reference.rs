@@ -1,12 +1,17 @@
 //! What a receiver has to make of bytes, written down a second time: one byte after the other, slow, and without a
 //! thought for memory. The fuzz targets and property tests compare the core with it.
+//!
+//! Frames of hybi-01 to -06 become those of RFC 6455 here, byte for byte; hixie-75 and -76 have a machine of their own.
+
+mod hixie;
 
 use std::collections::VecDeque;
 
-use ws_proto::{CloseFrame, Config, Delivery, Kind, ProtocolError, Role};
+use ws_proto::{Config, Delivery, Kind, ProtocolError, Role, Version};
 
+use crate::dialect::{Dialect, modern_opcode};
 use crate::run::push_merged;
-use crate::transcript::{Seen, close_words};
+use crate::transcript::Seen;
 
 /// What became of the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,13 +22,21 @@ pub struct Outcome {
     pub fault: Option<(usize, ProtocolError)>,
     /// With how many bytes the peer's Close was complete.
     pub closed: Option<usize>,
+    /// What stood in it.
+    pub close_body: Option<Vec<u8>>,
     /// The payload of the last ping before the end.
     pub owed_pong: Option<Vec<u8>>,
 }
 
 struct Machine<'c> {
+    dialect: Dialect,
     role: Role,
     config: &'c Config,
+    /// The bytes in clear before a frame that is masked as a whole.
+    clear: Vec<u8>,
+    /// With what it is masked, and how much of it was used.
+    mask: Vec<u8>,
+    masked: usize,
     outcome: Outcome,
     head: Vec<u8>,
     frame: Option<Frame>,
@@ -47,9 +60,22 @@ struct Message {
 
 /// Reads `bytes` as `role` has to.
 #[must_use]
-pub fn receive(role: Role, config: &Config, bytes: &[u8]) -> Outcome {
-    let outcome = Outcome::default();
-    let mut machine = Machine { role, config, outcome, head: Vec::new(), frame: None, message: None };
+pub fn receive(dialect: Dialect, role: Role, config: &Config, bytes: &[u8]) -> Outcome {
+    if dialect.is_hixie() {
+        return hixie::receive(dialect.version, config, bytes);
+    }
+    let mut machine = Machine {
+        dialect,
+        role,
+        config,
+        clear: Vec::new(),
+        mask: Vec::new(),
+        masked: 0,
+        outcome: Outcome::default(),
+        head: Vec::new(),
+        frame: None,
+        message: None,
+    };
     for (i, byte) in bytes.iter().enumerate() {
         match machine.byte(*byte) {
             Err(error) => {
@@ -68,8 +94,23 @@ pub fn receive(role: Role, config: &Config, bytes: &[u8]) -> Outcome {
 
 impl Machine<'_> {
     /// Takes a byte; says whether it ended the peer's Close.
-    fn byte(&mut self, byte: u8) -> Result<bool, ProtocolError> {
+    fn byte(&mut self, mut byte: u8) -> Result<bool, ProtocolError> {
+        if self.dialect.masks_whole_frames(self.role.peer()) {
+            if self.frame.is_none() && self.head.is_empty() && self.clear.len() < 4 {
+                self.clear.push(byte);
+                if let Ok(clear) = <[u8; 4]>::try_from(&self.clear[..]) {
+                    (self.mask, self.masked) = (self.dialect.key(clear), 0);
+                }
+                return Ok(false);
+            }
+            byte ^= self.mask[self.masked % self.mask.len()];
+            self.masked += 1;
+        }
         if self.frame.is_none() {
+            self.clear.clear();
+            if self.head.is_empty() && self.dialect.is_early() {
+                byte = if self.dialect.has_more() { byte ^ 0x80 } else { byte } & 0xf0 | modern_opcode(byte & 15);
+            }
             self.head.push(byte);
             if !self.head_is_complete()? {
                 return Ok(false);
@@ -95,15 +136,19 @@ impl Machine<'_> {
         }
         let (masked, short) = (self.head[1] & 0x80 != 0, self.head[1] & 0x7f);
         let lenient = &self.config.leniency;
+        let old = self.dialect.version != Version::Rfc6455;
         match self.role {
+            // Here the bit is a reserved one.
+            _ if self.dialect.is_early() && masked => return Err(ProtocolError::ReservedBits),
+            _ if self.dialect.is_early() => {}
             Role::Server if !masked && !lenient.unmasked_frames => return Err(ProtocolError::Unmasked),
-            Role::Client if masked && !lenient.masked_frames => return Err(ProtocolError::Masked),
+            Role::Client if masked && !lenient.masked_frames && !old => return Err(ProtocolError::Masked),
             _ => {}
         }
         if control && short > 125 {
             return Err(ProtocolError::ControlTooLong);
         }
-        if opcode == 8 && short == 1 {
+        if opcode == 8 && short == 1 && self.dialect.version.has_close_code() {
             return Err(ProtocolError::CloseLength);
         }
         let width = match short {
@@ -155,7 +200,7 @@ impl Machine<'_> {
             8 => have.len() < 6 || have[..6] != [0; 6],
             _ => true,
         };
-        if !minimal && !self.config.leniency.long_lengths {
+        if !minimal && !self.config.leniency.long_lengths && self.dialect.version == Version::Rfc6455 {
             return Err(ProtocolError::LengthNotMinimal);
         }
         let mut len = 0;
@@ -192,18 +237,16 @@ impl Machine<'_> {
     fn payload_byte(&mut self, byte: u8) -> Result<(), ProtocolError> {
         let Some(frame) = &self.frame else { return Ok(()) };
         match frame.b0 & 15 {
+            8 if !self.dialect.version.has_close_code() => Ok(()),
             8 => match &frame.payload[..] {
-                [hi, lo] if !sendable(u16::from_be_bytes([*hi, *lo])) => Err(ProtocolError::CloseCode),
+                [hi, lo] if !self.allowed(u16::from_be_bytes([*hi, *lo])) => Err(ProtocolError::CloseCode),
                 [_, _, reason @ ..] if hopeless(reason) => Err(ProtocolError::CloseReason),
                 _ => Ok(()),
             },
             0..=2 => {
                 let message = self.message.as_mut().expect("a data frame belongs to a message");
                 message.bytes.push(byte);
-                // Of a long text only the end can have changed.
-                let end = &message.bytes[message.bytes.len().saturating_sub(8)..];
-                let start = end.iter().position(|b| b & 0xc0 != 0x80).unwrap_or(0);
-                if message.kind == Kind::Text && hopeless(if message.bytes.len() > 8 { &end[start..] } else { end }) {
+                if message.kind == Kind::Text && text_is_hopeless(&message.bytes) {
                     return Err(ProtocolError::InvalidUtf8);
                 }
                 if self.config.delivery == Delivery::Chunks {
@@ -221,19 +264,33 @@ impl Machine<'_> {
         }
     }
 
+    /// Whether a Close may have this code.
+    fn allowed(&self, code: u16) -> bool {
+        if self.dialect.version == Version::Rfc6455 {
+            matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+        } else {
+            matches!(code, 1000..=4999)
+        }
+    }
+
     fn frame_is_complete(&mut self) -> Result<bool, ProtocolError> {
         let Some(frame) = self.frame.take() else { return Ok(false) };
         let events = &mut self.outcome.events;
         match frame.b0 & 15 {
             8 => {
                 let close = match &frame.payload[..] {
-                    [hi, lo, reason @ ..] => {
+                    [hi, lo, reason @ ..] if self.dialect.version.has_close_code() => {
                         let reason = str::from_utf8(reason).map_err(|_| ProtocolError::CloseReason)?;
-                        CloseFrame::new(u16::from_be_bytes([*hi, *lo]), reason).expect("checked before")
+                        match u16::from_be_bytes([*hi, *lo]) {
+                            1005 => "empty".into(),
+                            code if reason.is_empty() => code.to_string(),
+                            code => format!("{code} {reason:?}"),
+                        }
                     }
-                    _ => CloseFrame::EMPTY,
+                    _ => "empty".into(),
                 };
-                events.push_back(Seen::Closing(close_words(&close)));
+                self.outcome.close_body = Some(frame.payload);
+                events.push_back(Seen::Closing(close));
                 return Ok(true);
             }
             9 => {
@@ -261,8 +318,12 @@ impl Machine<'_> {
     }
 }
 
-fn sendable(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+/// Whether no continuation can make the text UTF-8 whose last byte was added just now.
+fn text_is_hopeless(text: &[u8]) -> bool {
+    // Of a long text only the end can have changed.
+    let end = &text[text.len().saturating_sub(8)..];
+    let start = end.iter().position(|b| b & 0xc0 != 0x80).unwrap_or(0);
+    hopeless(if text.len() > 8 { &end[start..] } else { end })
 }
 
 /// Whether no continuation can make it UTF-8.

@@ -71,7 +71,8 @@ pub fn frames(bytes: &[u8]) -> (Vec<Frame>, usize) {
     (all, rest.len())
 }
 
-fn split_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+/// The first frame, and what follows it.
+pub(crate) fn split_frame(bytes: &[u8]) -> Option<(Frame, &[u8])> {
     let (&[b0, b1], rest) = bytes.split_first_chunk()?;
     let (len, rest) = match b1 & 0x7f {
         126 => rest.split_first_chunk().map(|(len, rest)| (u64::from(u16::from_be_bytes(*len)), rest))?,

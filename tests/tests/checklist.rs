@@ -906,8 +906,11 @@ fn o05_sha_1_is_a_fingerprint_of_the_handshake_only() {
     }
     let mut files = Vec::new();
     rust_files(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../ws-proto/src"), &mut files);
-    let uses: Vec<_> = files.iter().filter(|file| std::fs::read_to_string(file).unwrap().contains("sha1::")).collect();
-    assert!(uses.len() == 1 && uses[0].components().any(|part| part.as_os_str() == "handshake"), "{uses:?}");
+    files.retain(|file| std::fs::read_to_string(file).unwrap().contains("sha1::"));
+    // But for the masks of hybi-04, which no other version has.
+    files.retain(|file| !file.ends_with("wire/early.rs"));
+    assert!(!files.is_empty());
+    assert!(files.iter().all(|file| file.components().any(|part| part.as_os_str() == "handshake")), "{files:?}");
 }
 
 #[test]

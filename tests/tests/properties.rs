@@ -1,12 +1,13 @@
 //! The bodies of the fuzz targets, on streams that look like WebSocket traffic with something wrong in it.
 
 use proptest::prelude::*;
-use ws_proto::Role;
-use ws_tests::wire::frame;
+use ws_proto::{Role, Version};
+use ws_tests::dialect::Dialect;
 use ws_tests::{bodies, compression, extensions, heads};
 
 /// One frame, mostly legal.
-fn some_frame(from: Role) -> impl Strategy<Value = Vec<u8>> {
+fn some_frame(from: Role, version: Version) -> impl Strategy<Value = Vec<u8>> {
+    let dialect = Dialect::new(version);
     let b0 = prop_oneof![
         8 => prop::sample::select(vec![0x81_u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
         2 => Just(0x88_u8),
@@ -19,8 +20,8 @@ fn some_frame(from: Role) -> impl Strategy<Value = Vec<u8>> {
         2 => (990_u16..1020, "[a-z]{0,9}").prop_map(|(code, why)| [&code.to_be_bytes(), why.as_bytes()].concat()),
     ];
     (b0, payload, prop::option::weighted(0.1, any::<prop::sample::Index>())).prop_map(move |(b0, payload, cut)| {
-        let mut wire = frame(from, b0, &payload);
-        if let Some(cut) = cut {
+        let mut wire = dialect.frame(from, b0, &payload);
+        if let Some(cut) = cut.filter(|_| !wire.is_empty()) {
             let at = cut.index(wire.len());
             wire[at] ^= 1 << (at % 8);
         }
@@ -29,7 +30,7 @@ fn some_frame(from: Role) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn stream() -> impl Strategy<Value = Vec<u8>> {
-    let of = |from| prop::collection::vec(some_frame(from), 0..8).prop_map(|frames| frames.concat());
+    let of = |from| prop::collection::vec(some_frame(from, Version::Rfc6455), 0..8).prop_map(|frames| frames.concat());
     prop_oneof![of(Role::Client), of(Role::Server), prop::collection::vec(any::<u8>(), 0..64)]
 }
 
@@ -39,8 +40,8 @@ fn prefixed(n: usize) -> impl Strategy<Value = Vec<u8>> {
 
 /// Two bytes of choices for what the bodies of one role read.
 fn for_role(from: Role) -> impl Strategy<Value = Vec<u8>> {
-    let frames = prop::collection::vec(some_frame(from), 0..8).prop_map(|frames| frames.concat());
-    // Without the bit that asks for automatic fragmentation, which would take one byte more.
+    let frames = prop::collection::vec(some_frame(from, Version::Rfc6455), 0..8).prop_map(|frames| frames.concat());
+    // Without the bits that would take a byte more: automatic fragmentation, and another version.
     (any::<u8>().prop_map(|bits| bits & 0x3f), frames).prop_map(|(bits, wire)| [vec![bits], wire].concat())
 }
 
@@ -98,6 +99,34 @@ fn any_index() -> impl Strategy<Value = prop::sample::Index> {
     any::<prop::sample::Index>()
 }
 
+/// A frame of a version before RFC 6455, or what is a frame in hixie-75 and -76 alone.
+fn old_frame(from: Role, version: Version) -> impl Strategy<Value = Vec<u8>> {
+    let reserved = (any::<u8>(), 0..300_usize, prop::option::of(0..12_usize)).prop_map(|(first, len, zeros)| {
+        let digits = [vec![0x80; zeros.unwrap_or(0)], ws_tests::dialect::hixie_length(len as u64)].concat();
+        if first < 0x80 { [vec![first], vec![b'j'; len], vec![0xff]] } else { [vec![first], digits, vec![b'k'; len]] }
+            .concat()
+    });
+    let odd = if version <= Version::Hixie76 { 3 } else { 0 };
+    prop_oneof![8 => some_frame(from, version), odd => reserved]
+}
+
+/// For a version before RFC 6455: a byte for the role if `has_role`, settings with the version, and frames of the peer,
+/// now and then of another version.
+fn for_version(from: Role, has_role: bool, sizes: usize) -> impl Strategy<Value = Vec<u8>> {
+    let versions = 0..Version::ALL.len();
+    let spoken = prop_oneof![9 => Just(None), 1 => versions.clone().prop_map(Some)];
+    (versions, spoken, any::<u8>(), any::<bool>(), prop::collection::vec(any::<u8>(), sizes)).prop_flat_map(
+        move |(number, spoken, bits, binary, sizes)| {
+            let spoken = Version::ALL[spoken.unwrap_or(number)];
+            let number = number as u8 | if binary { 0x80 } else { 0 };
+            let role = if has_role { vec![u8::from(from == Role::Server)] } else { Vec::new() };
+            let settings = [role, vec![bits & 0x3f | 0x80, number], sizes].concat();
+            prop::collection::vec(old_frame(from, spoken), 0..8)
+                .prop_map(move |frames| [settings.clone(), frames.concat()].concat())
+        },
+    )
+}
+
 fn cases() -> ProptestConfig {
     ProptestConfig { cases: if cfg!(miri) { 3 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -117,6 +146,23 @@ proptest! {
 
     #[test]
     fn a_client_agrees_with_the_reference(data in for_role(Role::Server)) {
+        bodies::client_bytes(&data);
+    }
+
+    #[test]
+    fn threat_143_any_split_gives_the_same_in_every_version(
+        data in prop_oneof![for_version(Role::Client, true, 8), for_version(Role::Server, true, 8)]
+    ) {
+        bodies::split_invariance(&data);
+    }
+
+    #[test]
+    fn threat_143_a_server_of_every_version_agrees_with_the_reference(data in for_version(Role::Client, false, 0)) {
+        bodies::server_bytes(&data);
+    }
+
+    #[test]
+    fn threat_143_a_client_of_every_version_agrees_with_the_reference(data in for_version(Role::Server, false, 0)) {
         bodies::client_bytes(&data);
     }
 

@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::error::{CloseError, ProtocolError};
+use crate::version::{CloseBody, Role};
 use crate::wire::utf8;
 
 /// The longest close reason, in bytes: a control frame holds 125, two of them are the code (RFC 6455 section 5.5.1).
@@ -145,12 +146,19 @@ impl CloseFrame {
     /// Judges the first bytes of a body whose length is `total`; complete when `body.len() == total`.
     ///
     /// The verdict comes at the byte that decides it.
-    pub(crate) fn check(body: &[u8], total: usize) -> Result<(), ProtocolError> {
+    pub(crate) fn check(body: &[u8], total: usize, rules: CloseBody) -> Result<(), ProtocolError> {
+        let code_allowed = match rules {
+            #[cfg(feature = "legacy")]
+            CloseBody::None | CloseBody::Echo | CloseBody::Letter => return Ok(()),
+            #[cfg(feature = "legacy")]
+            CloseBody::OldCode | CloseBody::AnyCode => |code: CloseCode| (1000..=4999).contains(&code.0),
+            CloseBody::Code => |code: CloseCode| code.is_sendable(),
+        };
         if total == 1 {
             return Err(ProtocolError::CloseLength);
         }
         let Some((&[hi, lo], reason)) = body.split_first_chunk::<2>() else { return Ok(()) };
-        if !CloseCode(u16::from_be_bytes([hi, lo])).is_sendable() {
+        if !code_allowed(CloseCode(u16::from_be_bytes([hi, lo]))) {
             return Err(ProtocolError::CloseCode);
         }
         let mut text = utf8::Utf8::new();
@@ -162,7 +170,19 @@ impl CloseFrame {
     }
 
     /// Reads a whole body that [`CloseFrame::check`] has passed.
-    pub(crate) fn decode(body: &[u8]) -> Self {
+    pub(crate) fn decode(body: &[u8], rules: CloseBody) -> Self {
+        match rules {
+            #[cfg(feature = "legacy")]
+            CloseBody::None | CloseBody::Letter => return Self::EMPTY,
+            #[cfg(feature = "legacy")]
+            CloseBody::Echo => {
+                let reason = core::str::from_utf8(body).map(String::from).unwrap_or_default();
+                return Self { code: CloseCode::NO_STATUS, reason };
+            }
+            #[cfg(feature = "legacy")]
+            CloseBody::OldCode | CloseBody::AnyCode => {}
+            CloseBody::Code => {}
+        }
         match body.split_first_chunk::<2>() {
             None => Self::EMPTY,
             Some((code, reason)) => Self {
@@ -172,12 +192,42 @@ impl CloseFrame {
         }
     }
 
-    /// Calls `with` on the two parts of the body; both are empty for an empty Close.
-    pub(crate) fn encode<T>(&self, with: impl FnOnce(&[u8], &[u8]) -> T) -> T {
-        if self.code == CloseCode::NO_STATUS {
-            with(&[], &[])
-        } else {
-            with(&self.code.0.to_be_bytes(), self.reason.as_bytes())
+    /// The Close that answers this one: the same code (RFC 6455 section 5.5.1), or in the drafts without codes the body.
+    ///
+    /// Codes that mean the lack of one, which version 8 and older do not forbid, are answered with none.
+    pub(crate) fn answer(&self) -> Self {
+        match self.code {
+            CloseCode::NO_STATUS => self.clone(),
+            CloseCode::ABNORMAL | CloseCode::TLS_FAILED => Self::EMPTY,
+            code => Self::fixed(code, ""),
+        }
+    }
+
+    /// What is left of this Close in a version: where there are no codes, only what answers the peer's body is.
+    pub(crate) fn into_sent(self, rules: CloseBody) -> Self {
+        match rules {
+            #[cfg(feature = "legacy")]
+            CloseBody::None | CloseBody::Letter => Self::EMPTY,
+            #[cfg(feature = "legacy")]
+            CloseBody::Echo if self.code != CloseCode::NO_STATUS => Self::EMPTY,
+            #[cfg(feature = "legacy")]
+            CloseBody::Echo => self,
+            #[cfg(feature = "legacy")]
+            CloseBody::OldCode if self.code == CloseCode::TOO_BIG => Self { code: CloseCode(1004), ..self },
+            _ if self.code == CloseCode::NO_STATUS => Self::EMPTY,
+            _ => self,
+        }
+    }
+
+    /// Calls `with` on the two parts of the body of [`CloseFrame::into_sent`]; both are empty for an empty Close.
+    pub(crate) fn encode<T>(&self, rules: CloseBody, _role: Role, with: impl FnOnce(&[u8], &[u8]) -> T) -> T {
+        match rules {
+            #[cfg(feature = "legacy")]
+            CloseBody::Letter if _role == Role::Client => with(b"C", &[]),
+            #[cfg(feature = "legacy")]
+            CloseBody::Letter => with(b"S", &[]),
+            _ if self.code == CloseCode::NO_STATUS => with(&[], self.reason.as_bytes()),
+            _ => with(&self.code.0.to_be_bytes(), self.reason.as_bytes()),
         }
     }
 }
@@ -260,12 +310,16 @@ pub struct Closed {
 impl Closed {
     /// The status to report (RFC 6455 section 7.1.5): the received code; for a failure that this side found its own
     /// code; 1005 if the peer's Close had no body; 1006 if there was none.
+    ///
+    /// A peer that answers the Close of hixie-76 with the end of the stream, as some do, counts as one whose Close had
+    /// no body. In versions 6 and 7 a message that is too big has the code 1004.
     #[must_use]
     pub fn code(&self) -> CloseCode {
         match (&self.received, self.cause) {
             (Some(frame), _) => frame.code,
             (None, Cause::Protocol(error)) => error.close_code(),
             (None, Cause::TooSlow) => CloseCode::POLICY,
+            (None, Cause::Handshake) => CloseCode::NO_STATUS,
             (None, _) => CloseCode::ABNORMAL,
         }
     }
@@ -276,9 +330,11 @@ impl Closed {
         self.received.as_ref().map_or("", CloseFrame::reason)
     }
 
-    /// Whether both Close frames passed before the transport ended (RFC 6455 section 7.1.4).
+    /// Whether both Close frames passed before the transport ended (RFC 6455 section 7.1.4), or as much of that as the
+    /// version has.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.received.is_some() && self.sent.is_some() && !matches!(self.cause, Cause::Protocol(_))
+        self.cause == Cause::Handshake
+            || self.received.is_some() && self.sent.is_some() && !matches!(self.cause, Cause::Protocol(_))
     }
 }

@@ -1,7 +1,10 @@
 //! What a caller can choose, with the defaults.
 
+use alloc::sync::Arc;
 use core::num::NonZeroUsize;
 use core::time::Duration;
+
+use crate::version::{Layout, Version};
 
 /// Settings of a connection, for both roles. Share one between connections with an `Arc`.
 ///
@@ -27,6 +30,24 @@ pub struct Config {
     pub manual_pong: bool,
     /// Rules of the wire that may be relaxed for odd peers.
     pub leniency: Leniency,
+}
+
+impl Config {
+    /// These settings as far as they apply to a version.
+    pub(crate) fn for_version(self: Arc<Self>, version: Version) -> Arc<Self> {
+        let mut config = self;
+        let old = version.layout() == Layout::Hybi && version != Version::Rfc6455;
+        if old || !version.has_ping() {
+            let config = Arc::make_mut(&mut config);
+            // Before RFC 6455 no draft forbade these in so many words.
+            config.leniency.long_lengths |= old;
+            config.leniency.masked_frames |= old;
+            if !version.has_ping() {
+                config.timers.keepalive = None;
+            }
+        }
+        config
+    }
 }
 
 /// How data messages are handed out.
@@ -154,6 +175,9 @@ pub struct Leniency {
     pub unmasked_frames: bool,
     /// Clients: accept masked frames (RFC 6455 section 5.1).
     pub masked_frames: bool,
+    /// hixie-75 and -76: take frames of type 80 as binary messages and send them, as Netty does. The drafts reserve the
+    /// type, and say to skip it.
+    pub hixie_binary: bool,
     /// Accept a bare LF as a line end in heads (RFC 9112 section 2.2 allows it to recipients).
     pub bare_lf: bool,
 }

@@ -3,6 +3,7 @@
 use crate::close::{CloseCode, MAX_REASON};
 use crate::entropy::EntropyError;
 use crate::extension::EncodeError;
+use crate::version::Version;
 
 /// A rule or limit that the peer broke on an open connection.
 ///
@@ -127,6 +128,9 @@ pub enum SendError<M = ()> {
     /// A ping or pong payload of more than 125 bytes (RFC 6455 section 5.5).
     #[error("a control payload of {0} bytes; at most 125 are allowed")]
     ControlTooLong(usize),
+    /// The version of the protocol that was agreed has no such thing; see [`Version::has_binary`] and the like.
+    #[error("version {0} of the protocol can't do that")]
+    Unsupported(Version),
     /// No randomness for the mask key.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -144,6 +148,7 @@ impl<M> SendError<M> {
             Self::MessageOpen(_) => SendError::MessageOpen(()),
             Self::InvalidUtf8 => SendError::InvalidUtf8,
             Self::ControlTooLong(n) => SendError::ControlTooLong(n),
+            Self::Unsupported(version) => SendError::Unsupported(version),
             Self::Entropy(e) => SendError::Entropy(e),
             Self::Encoding(e) => SendError::Encoding(e),
         }

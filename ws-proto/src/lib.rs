@@ -91,7 +91,7 @@ pub use http::{Response, Target};
 pub use input::Input;
 pub use message::{Compress, IntoMessage, Kind, Message, Payload, Text, Utf8Bytes};
 pub use time::Instant;
-pub use version::{Role, Version, Versions};
+pub use version::{Role, UnknownVersion, Version, Versions};
 
 /// The examples of the guides compile.
 #[cfg(doctest)]

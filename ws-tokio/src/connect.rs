@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use ws_proto::extension::Extensions;
 use ws_proto::handshake::{ClientHandshake, ClientRequest, ClientStep, SubprotocolError};
 use ws_proto::http::{HeaderError, Target, TargetError};
-use ws_proto::{Config, EntropyError, HandshakeError, OsEntropy, Response};
+use ws_proto::{Config, EntropyError, HandshakeError, OsEntropy, Response, Version, Versions};
 
 use crate::clock::Clock;
 use crate::dial::race;
@@ -65,6 +65,8 @@ pub struct Connector {
     timeout: Option<Option<Duration>>,
     address: Option<SocketAddr>,
     nodelay: bool,
+    version: Version,
+    others: Versions,
 }
 
 impl Connector {
@@ -85,7 +87,37 @@ impl Connector {
             timeout: None,
             address: None,
             nodelay: true,
+            version: Version::Rfc6455,
+            others: Versions::NONE,
         }
+    }
+
+    /// Speaks this version of the protocol. Default: [`Version::Rfc6455`].
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.request = self.request.version(version);
+        self.version = version;
+        self
+    }
+
+    /// If the server does not speak the version and names those that it speaks, connect again with the newest of them
+    /// that is in this list (RFC 6455 section 4.4). Default: none, that is, give up.
+    ///
+    /// Only [`Connector::connect`] does that. Versions before hybi-04 are never found this way: they have no number
+    /// that a server could name.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), ws_tokio::ConnectError> {
+    /// use ws_tokio::{Connector, Versions};
+    /// let (ws, _) = Connector::new("ws://127.0.0.1:8080/")?.versions(Versions::ALL).connect().await?;
+    /// println!("{}", ws.negotiated().version);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.others = versions;
+        self
     }
 
     /// Adds a header to the request; may be repeated.
@@ -189,14 +221,27 @@ impl Connector {
         }
         let clock = Clock::start();
         let deadline = self.limit().and_then(|limit| Instant::now().checked_add(limit));
-        let tcp = match deadline {
-            Some(at) => timeout_at(at, self.tcp()).await.map_err(|_| ConnectError::Timeout)??,
-            None => self.tcp().await?,
-        };
-        if self.nodelay {
-            tcp.set_nodelay(true).map_err(ConnectError::Io)?;
+        let mut others = self.others.without(self.version);
+        let mut request = self.request.clone();
+        loop {
+            let tcp = match deadline {
+                Some(at) => timeout_at(at, self.tcp()).await.map_err(|_| ConnectError::Timeout)??,
+                None => self.tcp().await?,
+            };
+            if self.nodelay {
+                tcp.set_nodelay(true).map_err(ConnectError::Io)?;
+            }
+            let (offered, response) = match self.upgrade(&request, tcp.into(), clock).await {
+                Err(ConnectError::VersionRefused { offered, response }) => (offered, response),
+                result => return result,
+            };
+            let Some(next) = others.iter().find(|version| offered.contains(*version)) else {
+                return Err(ConnectError::VersionRefused { offered, response });
+            };
+            // Each is tried once, so that this ends whatever the server says.
+            others = others.without(next);
+            request = request.version(next);
         }
-        self.upgrade(tcp.into(), clock).await
     }
 
     /// Does the handshake over a transport that is connected already.
@@ -210,7 +255,7 @@ impl Connector {
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
-        self.traced(self.upgrade(transport, Clock::start()).await)
+        self.traced(self.upgrade(&self.request, transport, Clock::start()).await)
     }
 
     fn traced<T>(
@@ -243,7 +288,12 @@ impl Connector {
         })
     }
 
-    async fn upgrade<T>(&self, transport: T, clock: Clock) -> Result<(WebSocket<T>, Response), ConnectError>
+    async fn upgrade<T>(
+        &self,
+        request: &ClientRequest,
+        transport: T,
+        clock: Clock,
+    ) -> Result<(WebSocket<T>, Response), ConnectError>
     where
         T: AsyncRead + AsyncWrite + Unpin,
     {
@@ -253,7 +303,7 @@ impl Connector {
         }
         // Its time began when the clock did.
         let start = ws_proto::Instant::ZERO;
-        let machine = ClientHandshake::new(start, &self.request, config, Box::new(OsEntropy))?;
+        let machine = ClientHandshake::new(start, request, config, Box::new(OsEntropy))?;
         let mut driver = Box::new(Driver::new(transport, machine, clock));
         let step = driver.step().await;
         let error = driver.machine.error().copied();
@@ -265,8 +315,13 @@ impl Connector {
                 Ok((WebSocket::with_clock(connection, io, clock), response))
             }
             ClientStep::Refused => {
-                let response = machine.into_response().unwrap_or_default();
-                Err(ConnectError::Refused(Box::new(response)))
+                let response = Box::new(machine.into_response().unwrap_or_default());
+                Err(match error {
+                    Some(HandshakeError::VersionRefused { offered, .. }) => {
+                        ConnectError::VersionRefused { offered, response }
+                    }
+                    _ => ConnectError::Refused(response),
+                })
             }
             _ => Err(match (io_error, error) {
                 (Some(error), _) => ConnectError::Io(error),
@@ -298,6 +353,14 @@ pub enum ConnectError {
     /// The server answered with another status than 101; its answer is here, with at most `Limits::refusal_body` bytes
     /// of the body.
     Refused(Box<Response>),
+    /// The server does not speak the version, and says which it speaks (RFC 6455 section 4.4): see
+    /// [`Connector::versions`].
+    VersionRefused {
+        /// The versions that it names, as far as this library has them.
+        offered: Versions,
+        /// Its answer.
+        response: Box<Response>,
+    },
     /// The answer was wrong.
     Handshake(HandshakeError),
     /// No randomness for the key.
@@ -315,6 +378,10 @@ impl fmt::Display for ConnectError {
             Self::Io(error) => write!(f, "the connection failed: {error}"),
             Self::Timeout => f.write_str("connecting took too long"),
             Self::Refused(response) => write!(f, "the server refused with status {}", response.status()),
+            Self::VersionRefused { offered, response } => {
+                write!(f, "the server refused with status {} and speaks version", response.status())?;
+                offered.iter().try_for_each(|version| write!(f, " {version}"))
+            }
             Self::Handshake(error) => error.fmt(f),
             Self::Entropy(error) => error.fmt(f),
         }

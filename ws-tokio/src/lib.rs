@@ -69,7 +69,7 @@ pub use ws_proto::handshake::SubprotocolPolicy;
 pub use ws_proto::http::{HeaderError, Headers, Target};
 pub use ws_proto::{
     Accept, Cause, CloseCode, CloseError, CloseFrame, Closed, Config, Delivery, HandshakeError, IntoMessage, Kind,
-    Message, Negotiated, Reply, Request, Response, Role, SendError, ServerConfig, Utf8Bytes,
+    Message, Negotiated, Reply, Request, Response, Role, SendError, ServerConfig, Utf8Bytes, Version, Versions,
 };
 pub use ws_proto::{extension, handshake, http};
 

@@ -149,10 +149,15 @@ impl Peer {
 
     /// Hands bytes to the machine and does what it says.
     fn digest(&mut self, now: Instant, mut input: Input<'_>) {
-        if let Machine::Opening(handshake) = &mut self.machine
-            && handshake.poll(now, &mut input) == Step::Request
-        {
-            self.decide(now);
+        if let Machine::Opening(handshake) = &mut self.machine {
+            let mut step = handshake.poll(now, &mut input);
+            if step == Step::Request {
+                decide(handshake, now);
+                step = handshake.poll(now, &mut input);
+            }
+            if step == Step::Done {
+                self.open();
+            }
         }
         while let Machine::Open(connection) = &mut self.machine
             && let Some(event) = connection.poll(now, &mut input)
@@ -170,14 +175,8 @@ impl Peer {
         }
     }
 
-    /// Answers the request. This is the place to look at its path, its origin and its cookies.
-    fn decide(&mut self, now: Instant) {
-        let Machine::Opening(handshake) = &mut self.machine else { return };
-        if handshake.accept(now, Accept::new()).is_err() {
-            // A request for a page. The machine writes the answer and ends by itself.
-            handshake.respond(now, Reply::text(426, "This is a WebSocket server.\n"));
-            return;
-        }
+    /// The handshake is done.
+    fn open(&mut self) {
         // The 101 that waits to be written and what came behind the request move along.
         if let Machine::Opening(handshake) = mem::replace(&mut self.machine, Machine::Gone)
             && let Ok(connection) = handshake.into_connection(Box::new(NoEntropy))
@@ -242,4 +241,12 @@ fn write_slices<'a>(socket: &mut TcpStream, outgoing: impl Iterator<Item = &'a [
         used += 1;
     }
     socket.write_vectored(&slices[..used])
+}
+
+/// Answers the request. This is the place to look at its path, its origin and its cookies.
+fn decide(handshake: &mut ServerHandshake, now: Instant) {
+    if handshake.accept(now, Accept::new()).is_err() {
+        // A request for a page. The machine writes the answer and ends by itself.
+        handshake.respond(now, Reply::text(426, "This is a WebSocket server.\n"));
+    }
 }

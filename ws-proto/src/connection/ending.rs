@@ -6,7 +6,7 @@ use super::{Receipt, SentClose, Shutdown};
 use crate::close::{Cause, CloseFrame, Closed, Initiator};
 use crate::config::Timers;
 use crate::time::Instant;
-use crate::version::Role;
+use crate::version::{Role, Version};
 
 /// What is known about the end, from both halves.
 #[derive(Debug, Default)]
@@ -24,6 +24,10 @@ pub(super) struct Ending {
     /// Bytes thrown away since input is no longer parsed.
     pub(super) discarded: u64,
     stage: Stage,
+    /// There is no Close, as in hixie-75: the end of the stream is all there is.
+    closeless: bool,
+    /// Peers may answer our Close with nothing but the end of the stream, as in hixie-76.
+    may_just_end: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +47,10 @@ pub(super) enum Verdict {
 }
 
 impl Ending {
+    pub(super) fn new(version: Version) -> Self {
+        Self { closeless: !version.has_close(), may_just_end: !version.has_ping(), ..Self::default() }
+    }
+
     /// Only the first cause is kept.
     pub(super) fn first_cause(&mut self, cause: Cause) {
         self.cause.get_or_insert(cause);
@@ -85,7 +93,7 @@ impl Ending {
         let over = if self.hard {
             true
         } else if self.eof && self.peer.is_none() && !self.failed {
-            self.first_cause(Cause::Eof);
+            self.first_cause(if self.may_just_end && self.written() { Cause::Handshake } else { Cause::Eof });
             self.by.get_or_insert(Initiator::Remote);
             true
         } else if self.complete(role, drain) {
@@ -128,7 +136,7 @@ impl Ending {
     pub(super) fn shutdown(&self, role: Role) -> Option<Shutdown> {
         if self.stage != Stage::Running {
             Some(Shutdown::Both)
-        } else if self.written() && (self.failed || (self.peer.is_some() && role == Role::Server)) {
+        } else if self.written() && (self.failed || self.closeless || (self.peer.is_some() && role == Role::Server)) {
             Some(Shutdown::Write)
         } else {
             None
@@ -142,7 +150,7 @@ impl Ending {
         self.stage = Stage::Reported;
         Some(Closed {
             received: self.peer.as_deref().cloned(),
-            sent: self.sent.take().filter(|sent| sent.written).map(|sent| sent.frame),
+            sent: self.sent.take().filter(|sent| sent.written && !self.closeless).map(|sent| sent.frame),
             by: self.by.unwrap_or(Initiator::Local),
             cause: self.cause.unwrap_or(Cause::Aborted),
         })

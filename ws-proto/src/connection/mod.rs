@@ -54,19 +54,28 @@ pub struct Negotiated {
     pub subprotocol: Option<Box<str>>,
     /// The extension, if one was agreed (RFC 6455 section 9.1). What it does to payloads is decided by nothing else.
     pub extension: Option<Agreement>,
+    /// hybi-04: what the two nonces of the handshake come to, with which clients mask.
+    pub masking_key: Option<Box<[u8; 20]>>,
 }
 
 impl Negotiated {
     /// A version, and nothing else.
     #[must_use]
     pub const fn new(version: Version) -> Self {
-        Self { version, subprotocol: None, extension: None }
+        Self { version, subprotocol: None, extension: None, masking_key: None }
     }
 
     /// The same with a subprotocol.
     #[must_use]
     pub fn with_subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// The same with the masking key of hybi-04.
+    #[must_use]
+    pub fn with_masking_key(mut self, key: [u8; 20]) -> Self {
+        self.masking_key = Some(Box::new(key));
         self
     }
 
@@ -180,10 +189,9 @@ impl Connection {
         config: impl Into<Arc<Config>>,
         entropy: BoxEntropy,
     ) -> Self {
-        let config = config.into();
-        let extension = negotiated.extension.as_ref();
-        let rx = Receiver::new(role, config.clone(), extension);
-        let tx = Sender::new(role, config, entropy, extension);
+        let config = config.into().for_version(negotiated.version);
+        let rx = Receiver::new(role, config.clone(), &negotiated);
+        let tx = Sender::new(role, config, entropy, &negotiated);
         Self { rx, tx, negotiated, role }
     }
 

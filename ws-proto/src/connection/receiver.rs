@@ -5,6 +5,8 @@
 //! that any split of the input gives the same events.
 
 mod decode;
+#[cfg(feature = "legacy")]
+mod legacy;
 mod shortcut;
 
 use alloc::boxed::Box;
@@ -18,18 +20,19 @@ use super::ending::{Ending, Verdict};
 use super::event::{Chunk, Event, Pong};
 use super::life::{Expiry, Life};
 use super::stats::Traffic;
-use super::{Owed, Receipt, Shutdown};
+use super::{Negotiated, Owed, Receipt, Shutdown};
 use crate::close::{Cause, CloseCode, CloseFrame};
 use crate::config::{Config, Delivery};
 use crate::error::ProtocolError;
-use crate::extension::Agreement;
 use crate::input::Input;
 use crate::message::{Kind, Payload, Text};
 use crate::time::Instant;
-use crate::version::Role;
+use crate::version::{CloseBody, Role};
 use crate::wire::hybi::{Header, MAX_HEAD, MaskRule, Opcode, Rules};
 use crate::wire::{mask, rotate};
 use decode::Decoding;
+#[cfg(feature = "legacy")]
+use legacy::Legacy;
 use shortcut::Pace;
 pub(super) use shortcut::Poll;
 
@@ -53,6 +56,10 @@ pub struct Receiver {
     message: Option<Kind>,
     assembly: Assembly,
     decoding: Option<Box<Decoding>>,
+    /// Frames are laid out as they were before hybi-07.
+    #[cfg(feature = "legacy")]
+    legacy: Option<Box<Legacy>>,
+    close_body: CloseBody,
     control: Option<Box<ControlPayload>>,
     owed: Owed,
     ending: Ending,
@@ -81,7 +88,7 @@ struct Frame {
 }
 
 impl Receiver {
-    pub(super) fn new(role: Role, config: Arc<Config>, extension: Option<&Agreement>) -> Self {
+    pub(super) fn new(role: Role, config: Arc<Config>, negotiated: &Negotiated) -> Self {
         let mut receiver = Self {
             pace: Pace::Steps,
             masked: role == Role::Server,
@@ -96,10 +103,13 @@ impl Receiver {
             frame: None,
             message: None,
             assembly: Assembly::default(),
-            decoding: extension.map(|agreement| Box::new(Decoding::new(agreement, role))),
+            decoding: negotiated.extension.as_ref().map(|agreement| Box::new(Decoding::new(agreement, role))),
+            #[cfg(feature = "legacy")]
+            legacy: Legacy::new(role, negotiated).map(Box::new),
+            close_body: negotiated.version.close_body(),
             control: None,
             owed: Owed::default(),
-            ending: Ending::default(),
+            ending: Ending::new(negotiated.version),
             early: Vec::new(),
             early_used: 0,
             config,
@@ -182,6 +192,14 @@ impl Receiver {
     fn step<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Result<Option<Event<'i>>, ProtocolError> {
         loop {
             let Some(frame) = self.frame else {
+                #[cfg(feature = "legacy")]
+                if self.legacy.is_some() {
+                    match self.legacy_step(now, input)? {
+                        Progress::Event(event) => return Ok(Some(event)),
+                        Progress::Frame => continue,
+                        Progress::Starved => return Ok(None),
+                    }
+                }
                 let Some(header) = self.read_head(input)? else { return Ok(None) };
                 self.begin_frame(now, &header)?;
                 continue;
@@ -254,10 +272,14 @@ impl Receiver {
 
     /// What the first byte of a frame decides by itself: the order of fragments (RFC 6455 section 5.4).
     fn check_start(&self, first: u8) -> Result<(), ProtocolError> {
-        match (Opcode::from_number(first & 0x0f), self.message) {
-            (Some(Opcode::Continuation), None) => Err(ProtocolError::UnexpectedContinuation),
-            (Some(Opcode::Text | Opcode::Binary), Some(_)) => Err(ProtocolError::ExpectedContinuation),
-            (Some(Opcode::Continuation | Opcode::Text | Opcode::Binary), _)
+        Opcode::from_number(first & 0x0f).map_or(Ok(()), |opcode| self.check_order(opcode))
+    }
+
+    fn check_order(&self, opcode: Opcode) -> Result<(), ProtocolError> {
+        match (opcode, self.message) {
+            (Opcode::Continuation, None) => Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Text | Opcode::Binary, Some(_)) => Err(ProtocolError::ExpectedContinuation),
+            (Opcode::Continuation | Opcode::Text | Opcode::Binary, _)
                 if self.assembly.fragments >= self.config.limits.fragments =>
             {
                 Err(ProtocolError::TooManyFragments)
@@ -270,7 +292,7 @@ impl Receiver {
         self.stats.frames += 1;
         if header.opcode.is_control() {
             if header.opcode == Opcode::Close {
-                CloseFrame::check(&[], header.len as usize)?;
+                CloseFrame::check(&[], header.len as usize, self.close_body)?;
             }
         } else {
             let kind = match header.opcode {
@@ -295,6 +317,8 @@ impl Receiver {
         let want = usize::try_from(frame.left).unwrap_or(usize::MAX);
         let bytes = input.take(want);
         self.stats.wire_bytes += bytes.len() as u64;
+        #[cfg(feature = "legacy")]
+        self.legacy_unmask(bytes);
         let left = frame.left - bytes.len() as u64;
         let key = frame.key.map(|key| rotate(key, bytes.len()));
         self.frame = (left > 0).then_some(Frame { left, key, ..frame });
@@ -315,7 +339,7 @@ impl Receiver {
             **so_far
         };
         if frame.opcode == Opcode::Close {
-            CloseFrame::check(&payload, frame.len as usize)?;
+            CloseFrame::check(&payload, frame.len as usize, self.close_body)?;
         }
         if left > 0 {
             return Ok(Progress::Starved);
@@ -338,13 +362,9 @@ impl Receiver {
     }
 
     fn peer_closed(&mut self, body: &[u8]) -> CloseFrame {
-        let close = CloseFrame::decode(body);
-        // Echo the code; the sending half drops this if its Close went first.
-        let answer = match close.code() {
-            CloseCode::NO_STATUS => CloseFrame::EMPTY,
-            code => CloseFrame::fixed(code, ""),
-        };
-        self.owed.close = Some(Box::new(answer));
+        let close = CloseFrame::decode(body, self.close_body);
+        // The sending half drops this if its Close went first.
+        self.owed.close = Some(Box::new(close.answer()));
         self.owed.pong = None;
         self.ending.peer_closed(close.clone());
         self.go_deaf();
@@ -364,7 +384,7 @@ impl Receiver {
         self.life.message_progress(bytes.len());
         let kind = self.message.unwrap_or(Kind::Binary);
         if self.delivery_of_message() == Delivery::Chunks {
-            return self.chunk(kind, frame.key, bytes, last);
+            return self.chunk(kind, frame.key, bytes, last, None);
         }
         if whole && last {
             let payload = self.assembly.whole(kind, frame.key, bytes)?;
@@ -404,10 +424,11 @@ impl Receiver {
         key: Option<[u8; 4]>,
         bytes: &'i mut [u8],
         last: bool,
+        fault: Option<ProtocolError>,
     ) -> Result<Progress<'i>, ProtocolError> {
         // What precedes a fault is handed out, as it would be if it had come in a read of its own.
         let (data, fault) = match self.assembly.check_chunk(kind, key, bytes, last) {
-            Ok(data) => (data, None),
+            Ok(data) => (data, fault),
             Err(([], error)) => return Err(error),
             Err((good, error)) => (good, Some(error)),
         };

@@ -1,5 +1,8 @@
 //! The sending half: messages to frames, control frames, the Close.
 
+#[cfg(feature = "legacy")]
+mod legacy;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -15,17 +18,18 @@ use super::prepared::Encoded;
 use super::queue::Queue;
 use super::stats::{RoundTrip, Traffic};
 use super::writer::{MessageWriter, OpenMessage};
-use super::{Owed, Prepared, Receipt, SentClose};
+use super::{Negotiated, Owed, Prepared, Receipt, SentClose};
 use crate::close::{Cause, CloseFrame};
 use crate::config::Config;
 use crate::entropy::{BoxEntropy, EntropyError, MaskKeys};
 use crate::error::{CloseError, SendError};
-use crate::extension::Agreement;
 use crate::message::{IntoMessage, Kind};
 use crate::time::Instant;
-use crate::version::Role;
+use crate::version::{Role, Version};
 use crate::wire::extend_masked;
 use crate::wire::hybi::{Header, MAX_CONTROL, MAX_HEAD, Opcode};
+#[cfg(feature = "legacy")]
+use legacy::Legacy;
 
 /// From this payload size on, a server queues a shared message whole beside its head instead of copying it.
 pub(super) const LARGE: usize = 4 * 1024;
@@ -63,6 +67,13 @@ pub struct Sender {
     stalled_since: Option<Instant>,
     pings: Option<Box<Pings>>,
     pub(super) encoding: Option<Box<Encoding>>,
+    /// Frames are laid out as they were before hybi-07.
+    #[cfg(feature = "legacy")]
+    legacy: Option<Box<Legacy>>,
+    masks: bool,
+    version: Version,
+    /// In a version without Close: it is to count as written when nothing is left to write.
+    silent_close: bool,
     config: Arc<Config>,
 }
 
@@ -92,7 +103,7 @@ struct Pings {
 }
 
 impl Sender {
-    pub(super) fn new(role: Role, config: Arc<Config>, entropy: BoxEntropy, extension: Option<&Agreement>) -> Self {
+    pub(super) fn new(role: Role, config: Arc<Config>, entropy: BoxEntropy, negotiated: &Negotiated) -> Self {
         Self {
             role,
             high_water: config.limits.outgoing,
@@ -110,7 +121,12 @@ impl Sender {
             keepalive_written: false,
             stalled_since: None,
             pings: None,
-            encoding: extension.map(|agreement| Box::new(Encoding::new(agreement, role))),
+            encoding: negotiated.extension.as_ref().map(|agreement| Box::new(Encoding::new(agreement, role))),
+            #[cfg(feature = "legacy")]
+            legacy: Legacy::new(role, negotiated, &config).map(Box::new),
+            masks: role == Role::Client && negotiated.version.masks(),
+            version: negotiated.version,
+            silent_close: false,
             config,
         }
     }
@@ -135,13 +151,17 @@ impl Sender {
         {
             return Ok(self.send_encoded(message.kind(), message.bytes(), reserved)?);
         }
+        #[cfg(feature = "legacy")]
+        if self.legacy.is_some() {
+            return self.send_legacy(message);
+        }
         let bytes = message.bytes();
         if bytes.len() > self.max_frame {
             return self.send_fragmented(message);
         }
         let opcode = opcode(message.kind());
         let len = bytes.len() as u64;
-        if self.role == Role::Server && bytes.len() >= LARGE {
+        if self.lends() && bytes.len() >= LARGE {
             self.send_large(opcode, message)?;
         } else {
             self.frame(Start::new(opcode, true), bytes)?;
@@ -149,6 +169,16 @@ impl Sender {
         self.stats.messages += 1;
         self.stats.message_bytes += len;
         Ok(())
+    }
+
+    /// Whether payloads go out as they are, behind a head of RFC 6455.
+    #[inline]
+    fn lends(&self) -> bool {
+        #[cfg(feature = "legacy")]
+        if self.legacy.is_some() {
+            return false;
+        }
+        self.role == Role::Server
     }
 
     #[cold]
@@ -174,10 +204,7 @@ impl Sender {
         let max = self.max_frame;
         let mut opcode = opcode(message.kind());
         let len = message.bytes().len() as u64;
-        let shared = match self.role {
-            Role::Server if max >= LARGE => message.into_shared(),
-            _ => Err(message),
-        };
+        let shared = if self.lends() && max >= LARGE { message.into_shared() } else { Err(message) };
         match shared {
             Ok(mut bytes) => {
                 while !bytes.is_empty() {
@@ -208,6 +235,10 @@ impl Sender {
     /// Queues a data frame by copying; a client masks on the way.
     #[inline]
     pub(super) fn frame(&mut self, start: Start, payload: &[u8]) -> Result<(), EntropyError> {
+        #[cfg(feature = "legacy")]
+        if self.legacy.is_some() {
+            return self.legacy_frame(start, payload);
+        }
         let mask = self.next_mask()?;
         let len = payload.len();
         self.stats.frames += 1;
@@ -257,10 +288,7 @@ impl Sender {
 
     #[inline]
     pub(super) fn next_mask(&mut self) -> Result<Option<[u8; 4]>, EntropyError> {
-        match self.role {
-            Role::Server => Ok(None),
-            Role::Client => self.keys.next_key().map(Some),
-        }
+        if self.masks { self.keys.next_key().map(Some) } else { Ok(None) }
     }
 
     /// Queues a message that was encoded once for many connections.
@@ -274,6 +302,10 @@ impl Sender {
         if !self.accepting || self.queue.pending() > self.high_water {
             return Err(self.refusal(()));
         }
+        #[cfg(feature = "legacy")]
+        if self.lacks(message.kind()) {
+            return Err(SendError::Unsupported(self.version));
+        }
         let payload = message.payload();
         match self.wants_encoding(message.kind(), payload.len(), message.compression()) {
             Some(reserved) => self.send_prepared_encoded(message, reserved)?,
@@ -286,7 +318,7 @@ impl Sender {
 
     /// Queues what was encoded for a server; a client must mask it.
     pub(super) fn put_prepared(&mut self, start: Start, encoded: &Encoded) -> Result<(), EntropyError> {
-        if self.role == Role::Client {
+        if !self.lends() {
             return self.frame(start, encoded.payload());
         }
         let frame = encoded.server_frame();
@@ -310,6 +342,9 @@ impl Sender {
     pub fn start_message(&mut self, kind: Kind) -> Result<MessageWriter<'_>, SendError> {
         if !self.accepting || self.queue.pending() > self.high_water {
             return Err(self.refusal(()));
+        }
+        if kind == Kind::Binary && !self.version.has_binary() {
+            return Err(SendError::Unsupported(self.version));
         }
         self.accepting = false;
         self.open = Some(OpenMessage::new(kind));
@@ -374,13 +409,25 @@ impl Sender {
         if self.closing.is_some() || self.ended {
             return Err(SendError::Closed(()));
         }
+        if !self.version.has_ping() {
+            return Err(SendError::Unsupported(self.version));
+        }
         if self.queue.control_pending() > MAX_CONTROL_QUEUE {
             return Err(SendError::Full(()));
         }
         let mask = self.next_mask()?;
-        let used = encode_control(self.queue.control(), opcode, mask, &[payload]);
-        self.count_control(used);
+        let frame = self.control_frame(opcode, mask, &[payload]);
+        self.queue.control().extend_from_slice(frame.as_slice());
+        self.count_control(frame.len);
         Ok(())
+    }
+
+    fn control_frame(&self, opcode: Opcode, mask: Option<[u8; 4]>, payload: &[&[u8]]) -> ControlFrame {
+        #[cfg(feature = "legacy")]
+        if let Some(legacy) = &self.legacy {
+            return legacy.control_frame(opcode, mask, payload);
+        }
+        ControlFrame::new(opcode, mask, payload)
     }
 
     fn count_control(&mut self, wire_bytes: usize) {
@@ -424,13 +471,30 @@ impl Sender {
             self.fail(Cause::Entropy);
             return;
         };
-        let close = self.queue.close();
-        let used = frame.encode(|code, reason| encode_control(close, Opcode::Close, mask, &[code, reason]));
-        self.count_control(used);
+        #[cfg(feature = "legacy")]
+        self.cut_legacy_message();
+        let body = self.version.close_body();
+        let frame = frame.into_sent(body);
+        if self.version.has_close() {
+            let encoded =
+                frame.encode(body, self.role, |code, reason| self.control_frame(Opcode::Close, mask, &[code, reason]));
+            self.queue.close().extend_from_slice(encoded.as_slice());
+            self.count_control(encoded.len);
+        }
         self.closing = Some(Box::new(SentClose { frame, at: now, written: false }));
         self.open = None;
         self.accepting = false;
         self.changed = true;
+        self.silent_close = !self.version.has_close();
+        self.look_for_silent_close();
+    }
+
+    /// In a version without Close it counts as written when all that precedes it is.
+    fn look_for_silent_close(&mut self) {
+        if self.silent_close && self.queue.is_empty() {
+            self.silent_close = false;
+            self.close_written();
+        }
     }
 
     pub(super) fn fail(&mut self, cause: Cause) {
@@ -452,10 +516,11 @@ impl Sender {
             let replaced = self.queue.has_pong();
             match self.next_mask() {
                 Ok(mask) => {
-                    let used = encode_control(self.queue.pong(), Opcode::Pong, mask, &[&payload]);
+                    let frame = self.control_frame(Opcode::Pong, mask, &[&payload]);
+                    self.queue.pong().extend_from_slice(frame.as_slice());
                     if !replaced {
                         self.stats.pongs += 1;
-                        self.count_control(used);
+                        self.count_control(frame.len);
                     }
                 }
                 Err(_) => self.fail(Cause::Entropy),
@@ -533,6 +598,9 @@ impl Sender {
             if self.queue.advance(n, spent) {
                 self.close_written();
             }
+            if self.silent_close {
+                self.look_for_silent_close();
+            }
             if self.keepalive_waits {
                 self.look_for_keepalive();
             }
@@ -567,6 +635,9 @@ impl Sender {
         }
         if closed {
             self.close_written();
+        }
+        if self.silent_close {
+            self.look_for_silent_close();
         }
         if self.keepalive_waits {
             self.look_for_keepalive();
@@ -682,19 +753,35 @@ pub(super) const fn opcode(kind: Kind) -> Opcode {
     }
 }
 
-/// Appends a whole control frame; gives its length.
-fn encode_control(out: &mut alloc::vec::Vec<u8>, opcode: Opcode, mask: Option<[u8; 4]>, payload: &[&[u8]]) -> usize {
-    let len = payload.iter().map(|part| part.len()).sum::<usize>();
-    let mut head = [0; MAX_HEAD];
-    let used = Header { fin: true, rsv: 0, opcode, mask, len: len as u64 }.encode(&mut head);
-    out.reserve(used + len);
-    out.extend_from_slice(head.get(..used).unwrap_or_default());
-    let start = out.len();
-    for part in payload {
-        out.extend_from_slice(part);
+/// A whole control frame.
+struct ControlFrame {
+    bytes: [u8; MAX_HEAD + MAX_CONTROL],
+    len: usize,
+}
+
+impl ControlFrame {
+    /// The payload has at most 125 bytes.
+    fn new(opcode: Opcode, mask: Option<[u8; 4]>, payload: &[&[u8]]) -> Self {
+        let len = payload.iter().map(|part| part.len()).sum::<usize>();
+        let mut head = [0; MAX_HEAD];
+        let used = Header { fin: true, rsv: 0, opcode, mask, len: len as u64 }.encode(&mut head);
+        let mut frame = Self { bytes: [0; MAX_HEAD + MAX_CONTROL], len: 0 };
+        frame.extend(head.get(..used).unwrap_or_default());
+        payload.iter().for_each(|part| frame.extend(part));
+        if let (Some(key), Some(body)) = (mask, frame.bytes.get_mut(used..frame.len)) {
+            crate::wire::mask(key, 0, body);
+        }
+        frame
     }
-    if let (Some(key), Some(body)) = (mask, out.get_mut(start..)) {
-        crate::wire::mask(key, 0, body);
+
+    fn extend(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
     }
-    used + len
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }

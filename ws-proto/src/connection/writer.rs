@@ -41,6 +41,12 @@ impl OpenMessage {
     pub(super) const fn new(kind: Kind) -> Self {
         Self { kind, started: false, bytes: 0, text: Utf8::new(), compression: None, encoded: None }
     }
+
+    /// How far the text is, if a piece was queued.
+    #[cfg(feature = "legacy")]
+    pub(super) fn text_begun(&self) -> Option<Utf8> {
+        self.started.then_some(self.text)
+    }
 }
 
 impl<'s> MessageWriter<'s> {

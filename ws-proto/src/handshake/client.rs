@@ -10,7 +10,9 @@ use bytes::Bytes;
 
 use super::error::{HandshakeError, NotDone, SubprotocolError};
 use super::outbox::Outbox;
-use super::{rfc6455, subprotocol};
+#[cfg(feature = "legacy")]
+use super::{hixie75, hixie76};
+use super::{hybi, subprotocol};
 use crate::config::Config;
 use crate::connection::{Connection, Negotiated, Shutdown};
 use crate::entropy::{BoxEntropy, Entropy as _, EntropyError};
@@ -21,7 +23,7 @@ use crate::http::head::{HeadReader, Kind, Rules};
 use crate::http::{HeaderError, Host, Response, ResponseHead, Target};
 use crate::input::Input;
 use crate::time::Instant;
-use crate::version::Role;
+use crate::version::{Role, Version, Versions};
 
 /// How many interim answers (1xx) are skipped before the final one.
 const INTERIM_MAX: u8 = 8;
@@ -41,6 +43,7 @@ const INTERIM_MAX: u8 = 8;
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientRequest {
     pub(super) target: Target,
+    pub(super) version: Version,
     pub(super) host: Option<Box<str>>,
     pub(super) origin: Option<Box<str>>,
     pub(super) subprotocols: Vec<Box<str>>,
@@ -55,6 +58,7 @@ impl ClientRequest {
     pub fn new(target: Target) -> Self {
         Self {
             target,
+            version: Version::Rfc6455,
             host: None,
             origin: None,
             subprotocols: Vec::new(),
@@ -70,6 +74,16 @@ impl ClientRequest {
         &self.target
     }
 
+    /// Speaks this version of the protocol and no other. Default: [`Version::Rfc6455`].
+    ///
+    /// A server that does not speak it may answer with a list of those that it speaks, see
+    /// [`ClientHandshake::offered_versions`].
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
     /// Adds a header, `Authorization` or `Cookie` for example. A name may come again.
     ///
     /// # Errors
@@ -80,7 +94,9 @@ impl ClientRequest {
         Ok(self)
     }
 
-    /// Sets the `Origin` header. Default: none, as for programs that are no browsers (RFC 6455 section 4.1).
+    /// Sets the `Origin` header; before version 13 it is called `Sec-WebSocket-Origin` or `Origin`. Default: none, as for
+    /// programs that are no browsers (RFC 6455 section 4.1). Up to hybi-03 it is mandatory; the default is then that of
+    /// the server itself.
     ///
     /// # Errors
     /// [`HeaderError::Value`] if it is not printable ASCII.
@@ -104,7 +120,8 @@ impl ClientRequest {
         Ok(self)
     }
 
-    /// Offers these subprotocols and no others, the preferred one first (RFC 6455 section 4.1).
+    /// Offers these subprotocols and no others, the preferred one first (RFC 6455 section 4.1). Up to hybi-03 only one can
+    /// be offered, which is the first, and the server must agree to it.
     ///
     /// # Errors
     /// [`SubprotocolError`] if a name is no token, or stands there twice.
@@ -126,7 +143,8 @@ impl ClientRequest {
 
     /// Offers these extensions and no others, the preferred one first (RFC 6455 section 9.1). Default: none.
     ///
-    /// The server chooses one or none. An answer that does not fit the offer fails the handshake.
+    /// The server chooses one or none. An answer that does not fit the offer fails the handshake. Nothing is offered in
+    /// versions without extensions, see [`Version::has_extensions`].
     #[must_use]
     pub fn extensions(mut self, extensions: Extensions) -> Self {
         self.extensions = extensions;
@@ -139,6 +157,7 @@ impl fmt::Debug for ClientRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientRequest")
             .field("target", &self.target)
+            .field("version", &self.version)
             .field("host", &self.host)
             .field("origin", &self.origin)
             .field("subprotocols", &self.subprotocols)
@@ -187,7 +206,7 @@ pub struct ClientHandshake {
     request: ClientRequest,
     config: Arc<Config>,
     entropy: BoxEntropy,
-    key: rfc6455::Key,
+    key: Key,
     phase: Phase,
     interim: u8,
     out: Outbox,
@@ -196,9 +215,24 @@ pub struct ClientHandshake {
     deadline: Option<Instant>,
 }
 
+/// What the answer is judged by.
+enum Key {
+    /// The text of `Sec-WebSocket-Key`.
+    Text(hybi::Nonce),
+    /// What the sixteen bytes behind the head must be.
+    #[cfg(feature = "legacy")]
+    Challenge([u8; hixie76::REPLY]),
+    /// There is none.
+    #[cfg(feature = "legacy")]
+    None,
+}
+
 enum Phase {
     Head(HeadReader),
     Body(BodyReader),
+    /// The head was right; the sixteen bytes behind it are still to come, or some of them.
+    #[cfg(feature = "legacy")]
+    Challenge(Negotiated, Vec<u8>),
     /// Open; what came behind the head is kept.
     Done(Negotiated, Vec<u8>),
     Refused,
@@ -219,11 +253,9 @@ impl ClientHandshake {
         mut entropy: BoxEntropy,
     ) -> Result<Self, EntropyError> {
         let config = config.into();
-        let mut nonce = [0; 16];
-        entropy.fill(&mut nonce)?;
-        let key = rfc6455::key(nonce);
+        let (head, key) = make_request(request, &mut entropy)?;
         Ok(Self {
-            out: Outbox::new(rfc6455::make_request(request, &key)),
+            out: Outbox::new(head),
             request: request.clone(),
             phase: Phase::Head(reader(&config)),
             interim: 0,
@@ -257,6 +289,14 @@ impl ClientHandshake {
                     }
                     break;
                 }
+                #[cfg(feature = "legacy")]
+                Phase::Challenge(_, seen) => {
+                    let missing = hixie76::REPLY.saturating_sub(seen.len()).min(bytes.len());
+                    let (reply, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+                    seen.extend_from_slice(reply);
+                    bytes = rest;
+                    self.judge_challenge();
+                }
                 Phase::Done(_, tail) => {
                     tail.extend_from_slice(bytes);
                     break;
@@ -270,6 +310,8 @@ impl ClientHandshake {
     fn step(&self) -> ClientStep {
         match self.phase {
             Phase::Head(_) | Phase::Body(_) => ClientStep::NeedInput,
+            #[cfg(feature = "legacy")]
+            Phase::Challenge(..) => ClientStep::NeedInput,
             Phase::Done(..) => ClientStep::Done,
             Phase::Refused => ClientStep::Refused,
             Phase::Failed => ClientStep::Failed,
@@ -289,11 +331,12 @@ impl ClientHandshake {
     fn judge(&mut self, head: ResponseHead) {
         match head.status {
             101 => {
-                match rfc6455::check_response(&head, &self.request, &self.key) {
-                    Ok(negotiated) => {
-                        self.phase = Phase::Done(negotiated, Vec::new());
-                        self.deadline = None;
+                match self.check_response(&head) {
+                    #[cfg(feature = "legacy")]
+                    Ok(negotiated) if matches!(self.key, Key::Challenge(_)) => {
+                        self.phase = Phase::Challenge(negotiated, Vec::with_capacity(hixie76::REPLY));
                     }
+                    Ok(negotiated) => self.done(negotiated),
                     Err(error) => self.fail(error),
                 }
                 let mut response = Response::new(head);
@@ -305,8 +348,8 @@ impl ClientHandshake {
                 self.interim += 1;
                 self.phase = Phase::Head(reader(&self.config));
             }
-            status => {
-                self.error = Some(HandshakeError::Status(status));
+            _ => {
+                self.error = Some(refusal(&head, self.request.version));
                 let limits = &self.config.limits;
                 let (body, progress) = BodyReader::new(&head, limits.refusal_body, limits.drain);
                 self.response = Some(Response::new(head));
@@ -318,6 +361,31 @@ impl ClientHandshake {
                 self.body_progress(progress);
             }
         }
+    }
+
+    fn check_response(&self, head: &ResponseHead) -> Result<Negotiated, HandshakeError> {
+        match &self.key {
+            Key::Text(key) => hybi::check_response(head, &self.request, key),
+            #[cfg(feature = "legacy")]
+            Key::Challenge(_) => hixie76::check_response(self.request.version, head, &self.request),
+            #[cfg(feature = "legacy")]
+            Key::None => hixie75::check_response(head, &self.request),
+        }
+    }
+
+    /// Compares the sixteen bytes of hixie-76, once they are there.
+    #[cfg(feature = "legacy")]
+    fn judge_challenge(&mut self) {
+        let (Phase::Challenge(negotiated, seen), Key::Challenge(wanted)) = (&self.phase, &self.key) else { return };
+        if seen.len() == wanted.len() {
+            let negotiated = negotiated.clone();
+            if seen == wanted { self.done(negotiated) } else { self.fail(HandshakeError::ChallengeWrong) }
+        }
+    }
+
+    fn done(&mut self, negotiated: Negotiated) {
+        self.phase = Phase::Done(negotiated, Vec::new());
+        self.deadline = None;
     }
 
     fn body_progress(&mut self, progress: Progress) {
@@ -346,6 +414,8 @@ impl ClientHandshake {
                 let progress = if error == HandshakeError::Eof { body.eof() } else { Progress::Cut };
                 self.body_progress(progress);
             }
+            #[cfg(feature = "legacy")]
+            Phase::Challenge(..) => self.fail(error),
             Phase::Done(..) | Phase::Refused | Phase::Failed => {}
         }
     }
@@ -356,10 +426,28 @@ impl ClientHandshake {
         self.response.as_ref()
     }
 
-    /// Why there is no connection; for a refusal, [`HandshakeError::Status`].
+    /// Why there is no connection; for a refusal, [`HandshakeError::Status`] or [`HandshakeError::VersionRefused`].
     #[must_use]
     pub fn error(&self) -> Option<&HandshakeError> {
         self.error.as_ref()
+    }
+
+    /// The versions that the server says it speaks, if it does not speak ours: see [`HandshakeError::VersionRefused`].
+    /// Else none.
+    #[must_use]
+    pub fn offered_versions(&self) -> Versions {
+        match self.error {
+            Some(HandshakeError::VersionRefused { offered, .. }) => offered,
+            _ => Versions::NONE,
+        }
+    }
+
+    /// The newest version that both this list has and the server says it speaks: what to try instead, on a new transport
+    /// (RFC 6455 section 4.4).
+    #[must_use]
+    pub fn best_common(&self, ours: Versions) -> Option<Version> {
+        let offered = self.offered_versions();
+        ours.iter().find(|version| offered.contains(*version))
     }
 
     /// What to write next. Follow with [`ClientHandshake::advance`].
@@ -461,6 +549,38 @@ impl fmt::Debug for ClientHandshake {
             .field("outgoing", &self.out)
             .finish_non_exhaustive()
     }
+}
+
+/// What to write, and what the answer is judged by.
+fn make_request(request: &ClientRequest, entropy: &mut BoxEntropy) -> Result<(Vec<u8>, Key), EntropyError> {
+    match request.version {
+        #[cfg(feature = "legacy")]
+        Version::Hixie75 => Ok((hixie75::make_request(request, hixie75::Prefix::None, ""), Key::None)),
+        #[cfg(feature = "legacy")]
+        version if hixie76::has(version) => {
+            let (bytes, wanted) = hixie76::make_request(version, request, entropy)?;
+            Ok((bytes, Key::Challenge(wanted)))
+        }
+        _ => {
+            let mut nonce = [0; 16];
+            entropy.fill(&mut nonce)?;
+            let key = hybi::encode(nonce);
+            Ok((hybi::make_request(request, &key), Key::Text(key)))
+        }
+    }
+}
+
+/// What an answer other than 101 means.
+fn refusal(head: &ResponseHead, asked: Version) -> HandshakeError {
+    let status = head.status;
+    let number = |text: &[u8]| core::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    let of = |n: u8| Version::ALL.iter().copied().find(|version| version.number() == Some(n));
+    let list = head.headers.tokens("sec-websocket-version");
+    let offered: Versions = list.filter_map(|text| number(text).and_then(of)).collect();
+    if matches!(status, 400 | 426) && !offered.is_empty() && !offered.contains(asked) {
+        return HandshakeError::VersionRefused { status, offered };
+    }
+    HandshakeError::Status(status)
 }
 
 fn reader(config: &Config) -> HeadReader {

@@ -2,6 +2,7 @@
 
 use crate::extension::{AnswerError, ParameterError};
 use crate::http::HeadError;
+use crate::version::Versions;
 
 /// A rule or limit of the opening handshake that the peer broke, or what else ended it.
 ///
@@ -38,19 +39,26 @@ pub enum HandshakeError {
     /// `Connection` does not name `upgrade`. 400 (RFC 6455 sections 4.1 and 4.2.1).
     #[error("the Connection header does not say upgrade")]
     Connection,
-    /// Server: no `Sec-WebSocket-Version`, more than one, or a version that is not served. 426 with the list of those
+    /// Server: the request is for a version that is not served, or for none that is known. 426 with the list of those
     /// that are (RFC 6455 section 4.4).
     #[error("unsupported WebSocket version")]
     Version,
-    /// Server: no `Sec-WebSocket-Key`. 400 (RFC 6455 section 4.2.1).
-    #[error("the Sec-WebSocket-Key header is missing")]
+    /// Server: no `Sec-WebSocket-Key`, or one of the two that hixie-76 to hybi-03 have. 400 (RFC 6455 section 4.2.1).
+    #[error("a Sec-WebSocket-Key header is missing")]
     KeyMissing,
     /// Server: more than one `Sec-WebSocket-Key`. 400 (RFC 6455 section 11.3.1).
     #[error("more than one Sec-WebSocket-Key header")]
     KeyRepeated,
-    /// Server: `Sec-WebSocket-Key` is not the base64 of 16 bytes. 400 (RFC 6455 section 4.2.1).
+    /// Server: `Sec-WebSocket-Key` is not the base64 of 16 bytes; before version 13, it is empty. 400 (RFC 6455
+    /// section 4.2.1).
     #[error("the Sec-WebSocket-Key header is not the base64 of 16 bytes")]
     KeyInvalid,
+    /// Server: `Sec-WebSocket-Key1` or `-Key2` hides no number, as it does in hixie-76 to hybi-03. 400.
+    #[error("a numbered Sec-WebSocket-Key header hides no number")]
+    ChallengeInvalid,
+    /// Server: no `Origin`, which is mandatory up to hybi-03. 400.
+    #[error("the Origin header is missing")]
+    OriginMissing,
     /// Server: more than one `Origin`, or one with bytes that are not printable ASCII. 400 (RFC 6454 section 7).
     #[error("the Origin header is malformed")]
     Origin,
@@ -72,6 +80,9 @@ pub enum HandshakeError {
     /// Server: more than 64 KiB arrived behind the head before the application decided. 400.
     #[error("too many bytes behind the request head")]
     EarlyData,
+    /// Server: the peer is a Flash player that asked for the policy file, and got it: see `ServerConfig::flash_policy`.
+    #[error("a Flash player asked for the policy file")]
+    PolicyFile,
     /// The handshake took longer than `Timers::handshake`. 408 on a server.
     #[error("the handshake took too long")]
     Timeout,
@@ -88,6 +99,15 @@ pub enum HandshakeError {
     /// Client: a final answer other than 101 (RFC 6455 section 4.1); the response can be looked at.
     #[error("the server answered with status {0}")]
     Status(u16),
+    /// Client: the server does not speak the version that was asked for, and answered with 400 or 426 and a list of those
+    /// that it speaks (RFC 6455 section 4.4).
+    #[error("the server answered with status {status}: it speaks other WebSocket versions")]
+    VersionRefused {
+        /// The status of the answer.
+        status: u16,
+        /// The versions of the list that are compiled in. Those before hybi-04 have no number to stand in it.
+        offered: Versions,
+    },
     /// Client: more than 8 interim (1xx) answers.
     #[error("more than 8 interim answers")]
     TooManyInterim,
@@ -118,6 +138,21 @@ pub enum HandshakeError {
     /// Client: the answer says another `Sec-WebSocket-Version` than the one asked for.
     #[error("the server speaks another WebSocket version")]
     VersionWrong,
+    /// Client, hixie-75: the first three lines are not those that this version has.
+    #[error("the first three lines are not those of hixie-75")]
+    FirstLines,
+    /// Client, up to hybi-03: the answer does not name our origin, once.
+    #[error("the answer is for another origin")]
+    OriginWrong,
+    /// Client, up to hybi-03: the answer does not name the URL that was asked for, once.
+    #[error("the answer is for another location")]
+    LocationWrong,
+    /// Client, hixie-76 to hybi-03: the sixteen bytes behind the head do not fit the keys that were sent.
+    #[error("the bytes behind the head do not fit the keys")]
+    ChallengeWrong,
+    /// Client, hybi-04: not exactly one `Sec-WebSocket-Nonce` that is the base64 of 16 bytes.
+    #[error("the Sec-WebSocket-Nonce header is missing or malformed")]
+    Nonce,
 }
 
 impl HandshakeError {
@@ -125,7 +160,7 @@ impl HandshakeError {
     #[must_use]
     pub const fn status(self) -> Option<u16> {
         Some(match self {
-            Self::Head(HeadError::NotHttp) | Self::Eof | Self::Transport => return None,
+            Self::Head(HeadError::NotHttp) | Self::Eof | Self::Transport | Self::PolicyFile => return None,
             Self::Head(HeadError::TooLarge(_) | HeadError::TooManyLines(_)) => 431,
             Self::Head(HeadError::FirstLineTooLong(_)) => 414,
             Self::Head(HeadError::Version) | Self::HttpVersion => 505,
@@ -161,6 +196,9 @@ pub enum AcceptError {
     /// The subprotocol is not one of those that the client offered (RFC 6455 section 4.2.2).
     #[error("the client did not offer this subprotocol")]
     SubprotocolNotOffered,
+    /// There is no randomness for the nonce that a server of hybi-04 sends: see `Accept::nonce`.
+    #[error("there is no randomness for the nonce of hybi-04")]
+    Entropy,
 }
 
 /// A connection was asked of a handshake that is not done, or that failed.

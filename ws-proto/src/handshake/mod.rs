@@ -4,22 +4,31 @@
 //! it turns at the end. The application decides between two calls, so it may take its time, ask a database, or look
 //! at the origin and the cookies before it accepts.
 //!
-//! `rfc6455` has the rules of version 13; what all versions share is in `upgrade`.
+//! What all versions share is in `upgrade`, which also finds out which one a request is for. Then there is a file for
+//! each family of handshakes: `hixie75`, `hixie76` (and hybi-01 to -03), `hybi` (from hybi-04 to RFC 6455).
 
 mod client;
 mod error;
+#[cfg(feature = "legacy")]
+mod flash;
+#[cfg(feature = "legacy")]
+mod hixie75;
+#[cfg(feature = "legacy")]
+mod hixie76;
+mod hybi;
 mod outbox;
 mod reply;
 mod request;
-mod rfc6455;
 mod server;
 mod subprotocol;
 mod upgrade;
 
 pub use client::{ClientHandshake, ClientRequest, ClientStep};
 pub use error::{AcceptError, HandshakeError, NotDone, SubprotocolError};
+#[cfg(feature = "legacy")]
+pub use flash::{FlashPolicy, FlashPolicyError};
+pub use hybi::accept_value;
 pub use reply::{Accept, Reply};
 pub use request::{Request, Upgrade};
-pub use rfc6455::accept_value;
 pub use server::{ServerConfig, ServerHandshake, Step};
 pub use subprotocol::SubprotocolPolicy;

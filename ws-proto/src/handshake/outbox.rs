@@ -17,6 +17,12 @@ impl Outbox {
         Self { bytes, written: 0 }
     }
 
+    /// More to write, behind what is left.
+    #[cfg(feature = "legacy")]
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// What is left to write.
     pub(super) fn rest(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()

@@ -11,7 +11,7 @@ use super::error::HandshakeError;
 use crate::extension::Extensions;
 use crate::http::HeaderError;
 use crate::http::fields::Lines;
-use crate::version::Versions;
+use crate::version::{Version, Versions};
 
 /// How to accept a request for a WebSocket.
 ///
@@ -27,6 +27,10 @@ pub struct Accept {
     /// Those of the configuration, if not set.
     pub(super) extensions: Option<Extensions>,
     pub(super) extra: Lines,
+    #[cfg(feature = "legacy")]
+    pub(super) secure: Option<bool>,
+    #[cfg(feature = "legacy")]
+    pub(super) nonce: Option<[u8; 16]>,
 }
 
 /// Which subprotocol to agree to.
@@ -73,6 +77,25 @@ impl Accept {
     #[must_use]
     pub fn no_extensions(self) -> Self {
         self.extensions(Extensions::none())
+    }
+
+    /// Whether the client reached us over TLS, whatever `ServerConfig::secure` says. Clients up to hybi-03 want to see
+    /// `ws` or `wss` in the answer.
+    #[cfg(feature = "legacy")]
+    #[must_use]
+    pub fn secure(mut self, secure: bool) -> Self {
+        self.secure = Some(secure);
+        self
+    }
+
+    /// The bytes for the nonce that a server of hybi-04 sends. Nobody may be able to predict them: what hides a
+    /// client's frames is made of them. Default: from the operating system, with the feature `getrandom`. Without it
+    /// hybi-04 can't be accepted unless they come from here.
+    #[cfg(feature = "legacy")]
+    #[must_use]
+    pub fn nonce(mut self, nonce: [u8; 16]) -> Self {
+        self.nonce = Some(nonce);
+        self
     }
 
     /// Adds a header to the 101. A name may come again, as `Set-Cookie` does.
@@ -167,7 +190,7 @@ impl Reply {
         Some(match error {
             HandshakeError::Method => reply.with("Allow", "GET, HEAD"),
             HandshakeError::Version => {
-                let list: Vec<_> = served.iter().map(|v| v.number().to_string()).collect();
+                let list: Vec<_> = served.iter().filter_map(Version::number).map(|n| n.to_string()).collect();
                 // RFC 6455 section 4.4: the list tells the client what to try instead.
                 if list.is_empty() { reply } else { reply.with("Sec-WebSocket-Version", &list.join(", ")) }
             }

@@ -23,9 +23,24 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
     pub(super) version: Version,
-    /// The text of `Sec-WebSocket-Key`.
-    pub(super) key: [u8; 24],
+    pub(super) key: Key,
     pub(super) subprotocol: Option<Box<str>>,
+}
+
+/// What the answer is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    /// The text of `Sec-WebSocket-Key`, in version 13.
+    Text([u8; 24]),
+    /// It is whatever the header says.
+    #[cfg(feature = "legacy")]
+    Header,
+    /// The numbers that `Sec-WebSocket-Key1` and `-Key2` hide.
+    #[cfg(feature = "legacy")]
+    Numbers([u8; 8]),
+    /// There is none.
+    #[cfg(feature = "legacy")]
+    None,
 }
 
 impl Upgrade {
@@ -125,8 +140,18 @@ impl Request {
     }
 
     /// The subprotocols that the client offers, the preferred one first (RFC 6455 section 4.1).
+    ///
+    /// Up to hybi-03 this is one name, which may have spaces and commas in it. Clients of that time that mean a list
+    /// by it want all of it back: agree to it as it is.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
-        subprotocol::offered(&self.head.headers)
+        let (whole, list) = match &self.upgrade {
+            #[cfg(feature = "legacy")]
+            Some(Upgrade { key: Key::None, .. }) => ("websocket-protocol", ""),
+            #[cfg(feature = "legacy")]
+            Some(Upgrade { key: Key::Numbers(_), .. }) => ("sec-websocket-protocol", ""),
+            _ => ("", "sec-websocket-protocol"),
+        };
+        self.header(whole).into_iter().chain(subprotocol::offered(&self.head.headers, list))
     }
 
     /// The extensions that the client offers, the preferred one first (RFC 6455 section 9.1).

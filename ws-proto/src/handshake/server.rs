@@ -9,18 +9,22 @@ use bytes::Bytes;
 use super::error::{AcceptError, HandshakeError, NotDone};
 use super::outbox::Outbox;
 use super::reply::{Accept, Choice, Reply};
-use super::request::Request;
+use super::request::{Key, Request};
 use super::subprotocol::SubprotocolPolicy;
-use super::{rfc6455, upgrade};
+#[cfg(feature = "legacy")]
+use super::{flash, hixie75, hixie76};
+use super::{hybi, upgrade};
 use crate::config::Config;
 use crate::connection::{Connection, Negotiated, Shutdown};
 use crate::entropy::BoxEntropy;
 use crate::extension::{Agreement, Extensions};
+#[cfg(feature = "legacy")]
+use crate::http::HeadError;
 use crate::http::RequestHead;
 use crate::http::head::{HeadReader, Kind, Rules};
 use crate::input::Input;
 use crate::time::Instant;
-use crate::version::{Role, Version, Versions};
+use crate::version::{Role, Versions};
 
 /// How much may arrive behind the head, in later reads, before the application has decided.
 const EARLY_MAX: usize = 64 * 1024;
@@ -47,6 +51,13 @@ pub struct ServerConfig {
     ///
     /// Of a request the first 32 offers are looked at, except those with more than 32 parameters.
     pub extensions: Extensions,
+    /// Whether clients reach us over TLS, which something in front of us may have taken off. Clients up to hybi-03 want
+    /// to see `ws` or `wss` in the answer. Default: false.
+    #[cfg(feature = "legacy")]
+    pub secure: bool,
+    /// What to answer to a Flash player that asks for a policy file. Default: nothing, it is refused as bad HTTP.
+    #[cfg(feature = "legacy")]
+    pub flash_policy: Option<flash::FlashPolicy>,
 }
 
 impl From<Arc<Config>> for ServerConfig {
@@ -64,7 +75,8 @@ impl From<Config> for ServerConfig {
 /// Where a server handshake stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// The request is not complete.
+    /// The request is not complete. Also after [`accept`](ServerHandshake::accept), in hixie-76 to hybi-03: what follows
+    /// the head there may come later. Go on until there is another step.
     NeedInput,
     /// The request is complete and valid: look at [`ServerHandshake::request`], then
     /// [`accept`](ServerHandshake::accept) or [`respond`](ServerHandshake::respond).
@@ -114,7 +126,13 @@ pub struct ServerHandshake {
 
 enum Phase {
     Head(HeadReader),
+    /// So many bytes of a request for a policy file have come.
+    #[cfg(feature = "legacy")]
+    Policy(usize),
     Deciding(Request),
+    /// Accepted; the eight bytes behind the head are still to come, or some of them. They are read into the tail.
+    #[cfg(feature = "legacy")]
+    Challenge(Request, Negotiated, [u8; 8]),
     Accepted(Request, Negotiated),
     /// Another answer than 101 goes out; so many bytes were thrown away meanwhile.
     Answered {
@@ -147,12 +165,21 @@ impl ServerHandshake {
     pub fn poll(&mut self, now: Instant, input: &mut Input<'_>) -> Step {
         self.handle_timeout(now);
         let bytes = input.take_all();
+        #[cfg(feature = "legacy")]
+        self.look_for_policy(now, bytes);
         match &mut self.phase {
             Phase::Head(reader) => match reader.push(bytes) {
                 Ok(None) => {}
                 Ok(Some(used)) => self.head_complete(now, bytes.get(used..).unwrap_or_default()),
                 Err(error) => self.refuse(now, error.into()),
             },
+            #[cfg(feature = "legacy")]
+            Phase::Policy(_) => {}
+            #[cfg(feature = "legacy")]
+            Phase::Challenge(..) => {
+                self.tail.extend_from_slice(bytes);
+                self.answer_challenge(now);
+            }
             Phase::Deciding(_) | Phase::Accepted(..) => {
                 if self.tail.len() + bytes.len() > EARLY_MAX && !bytes.is_empty() {
                     self.refuse(now, HandshakeError::EarlyData);
@@ -187,6 +214,8 @@ impl ServerHandshake {
     fn step(&self) -> Step {
         match self.phase {
             Phase::Head(_) => Step::NeedInput,
+            #[cfg(feature = "legacy")]
+            Phase::Policy(_) | Phase::Challenge(..) => Step::NeedInput,
             Phase::Deciding(_) => Step::Request,
             Phase::Accepted(..) => Step::Done,
             Phase::Answered { .. } | Phase::Over(_) => Step::Rejected,
@@ -198,38 +227,119 @@ impl ServerHandshake {
     pub fn request(&self) -> Option<&Request> {
         match &self.phase {
             Phase::Deciding(request) | Phase::Accepted(request, _) => Some(request),
+            #[cfg(feature = "legacy")]
+            Phase::Challenge(request, ..) => Some(request),
             Phase::Answered { request, .. } | Phase::Over(request) => request.as_ref(),
             Phase::Head(_) => None,
+            #[cfg(feature = "legacy")]
+            Phase::Policy(_) => None,
         }
     }
 
     /// Accepts the request: the 101 is queued (RFC 6455 section 4.2.2).
+    ///
+    /// The handshake is done when [`ServerHandshake::poll`] says so: with an empty input, in most versions. In hixie-76
+    /// to hybi-03 eight bytes behind the head belong to it, which need not have come yet.
     ///
     /// # Errors
     /// [`AcceptError`]; nothing was queued then, and the request can still be answered.
     pub fn accept(&mut self, now: Instant, accept: Accept) -> Result<(), AcceptError> {
         let Phase::Deciding(request) = &self.phase else { return Err(AcceptError::NotReady) };
         let upgrade = request.websocket().ok_or(AcceptError::NotWebSocket)?;
-        let subprotocol = match accept.subprotocol {
+        let subprotocol = match &accept.subprotocol {
             Choice::Policy => upgrade.subprotocol.clone(),
             Choice::None => None,
-            Choice::Named(name) if request.subprotocols().any(|offered| *offered == *name) => Some(name),
+            Choice::Named(name) if request.subprotocols().any(|offered| *offered == **name) => Some(name.clone()),
             Choice::Named(_) => return Err(AcceptError::SubprotocolNotOffered),
         };
         let mut negotiated = Negotiated::new(upgrade.version);
         negotiated.subprotocol = subprotocol;
-        let bytes = match upgrade.version {
-            Version::Rfc6455 => {
-                negotiated.extension = agree(accept.extensions.as_ref().unwrap_or(&self.config.extensions), request);
-                rfc6455::make_response(&upgrade.key, &negotiated, accept.extra.as_str())
+        let extra = accept.extra.as_str();
+        let bytes = match &upgrade.key {
+            #[cfg(feature = "legacy")]
+            Key::None => hixie75::make_response(request, &negotiated, self.is_secure(&accept), extra),
+            #[cfg(feature = "legacy")]
+            Key::Numbers(numbers) => {
+                let numbers = *numbers;
+                let head = hixie76::make_response(request, &negotiated, self.is_secure(&accept), extra);
+                self.out = Outbox::new(head);
+                // The deadline stays: it covers the wait for the rest.
+                if let Phase::Deciding(request) = mem::replace(&mut self.phase, Phase::Over(None)) {
+                    self.phase = Phase::Challenge(request, negotiated, numbers);
+                }
+                self.answer_challenge(now);
+                return Ok(());
+            }
+            key => {
+                if upgrade.version.has_extensions() {
+                    let extensions = accept.extensions.as_ref().unwrap_or(&self.config.extensions);
+                    negotiated.extension = agree(extensions, request);
+                }
+                let nonce = hybi::nonce(&accept, request, &mut negotiated)?;
+                let key = match key {
+                    Key::Text(key) => &key[..],
+                    #[cfg(feature = "legacy")]
+                    _ => hybi::key_text(request),
+                };
+                hybi::make_response(key, &negotiated, nonce.as_ref(), extra)
             }
         };
         self.out = Outbox::new(bytes);
-        self.deadline = self.config.connection.timers.write_stall.map(|after| now.saturating_add(after));
         if let Phase::Deciding(request) = mem::replace(&mut self.phase, Phase::Over(None)) {
-            self.phase = Phase::Accepted(request, negotiated);
+            self.accepted(now, request, negotiated);
         }
         Ok(())
+    }
+
+    fn accepted(&mut self, now: Instant, request: Request, negotiated: Negotiated) {
+        self.deadline = self.config.connection.timers.write_stall.map(|after| now.saturating_add(after));
+        self.phase = Phase::Accepted(request, negotiated);
+    }
+
+    #[cfg(feature = "legacy")]
+    fn is_secure(&self, accept: &Accept) -> bool {
+        accept.secure.unwrap_or(self.config.secure)
+    }
+
+    /// Takes the eight bytes of hixie-76, once they are there; what follows them are frames.
+    #[cfg(feature = "legacy")]
+    fn answer_challenge(&mut self, now: Instant) {
+        let Some(body) = self.tail.first_chunk().copied() else {
+            if self.eof {
+                self.refuse(now, HandshakeError::Eof);
+            }
+            return;
+        };
+        match mem::replace(&mut self.phase, Phase::Over(None)) {
+            Phase::Challenge(request, negotiated, numbers) => {
+                self.tail.drain(..body.len());
+                self.out.push(&hixie76::reply(&numbers, &body));
+                self.accepted(now, request, negotiated);
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    /// Answers a Flash player that asks for the policy file, if that is switched on. Its request begins with a byte with
+    /// which no other does.
+    #[cfg(feature = "legacy")]
+    fn look_for_policy(&mut self, now: Instant, bytes: &[u8]) {
+        let Some(policy) = &self.config.flash_policy else { return };
+        let seen = match &self.phase {
+            Phase::Head(reader) if reader.is_empty() && bytes.first() == flash::REQUEST.first() => 0,
+            Phase::Policy(seen) => *seen,
+            _ => return,
+        };
+        let rest = flash::REQUEST.get(seen..).unwrap_or_default();
+        if bytes.starts_with(rest) {
+            let answer = policy.answer();
+            self.error = Some(HandshakeError::PolicyFile);
+            self.send_answer(now, answer, None);
+        } else if rest.starts_with(bytes) {
+            self.phase = Phase::Policy(seen + bytes.len());
+        } else {
+            self.refuse(now, HandshakeError::Head(HeadError::NotHttp));
+        }
     }
 
     /// Answers the request with anything but 101: refuses the WebSocket, or serves plain HTTP.
@@ -263,6 +373,10 @@ impl ServerHandshake {
             Phase::Deciding(request) => (Some(request), true),
             // The 101 may be on the wire already; no other answer can follow it.
             Phase::Accepted(request, _) => (Some(request), false),
+            #[cfg(feature = "legacy")]
+            Phase::Challenge(request, ..) => (Some(request), false),
+            #[cfg(feature = "legacy")]
+            Phase::Policy(_) => (None, false),
             Phase::Answered { request, .. } | Phase::Over(request) => (request, false),
             Phase::Head(_) => (None, true),
         };
@@ -274,7 +388,11 @@ impl ServerHandshake {
 
     fn answer(&mut self, now: Instant, reply: Reply, request: Option<Request>) {
         let head_only = request.as_ref().is_some_and(|r| r.method() == "HEAD");
-        self.out = Outbox::new(reply.into_bytes(head_only));
+        self.send_answer(now, reply.into_bytes(head_only), request);
+    }
+
+    fn send_answer(&mut self, now: Instant, bytes: Vec<u8>, request: Option<Request>) {
+        self.out = Outbox::new(bytes);
         // What came behind a refused request is never looked at.
         self.tail = Vec::new();
         self.phase = Phase::Answered { request, drained: 0 };
@@ -329,15 +447,17 @@ impl ServerHandshake {
             Phase::Answered { .. } if self.out.is_empty() => timers.close,
             Phase::Accepted(..) | Phase::Answered { .. } => timers.write_stall,
             Phase::Head(_) | Phase::Deciding(_) | Phase::Over(_) => return,
+            #[cfg(feature = "legacy")]
+            Phase::Policy(_) | Phase::Challenge(..) => return,
         };
         self.deadline = after.map(|after| now.saturating_add(after));
         self.settle();
     }
 
-    /// Whether more input is of use: not while the application decides, nor after it accepted.
+    /// Whether more input is of use: not while the application decides, nor when the handshake is done.
     #[must_use]
     pub fn wants_read(&self) -> bool {
-        !self.eof && matches!(self.phase, Phase::Head(_) | Phase::Answered { .. })
+        !self.eof && (self.step() == Step::NeedInput || matches!(self.phase, Phase::Answered { .. }))
     }
 
     /// Whether there is something to write.
@@ -366,9 +486,10 @@ impl ServerHandshake {
     /// The stream from the peer has ended. A request that is complete can still be answered.
     pub fn eof(&mut self, now: Instant) {
         self.eof = true;
-        match self.phase {
-            Phase::Head(_) => self.refuse(now, HandshakeError::Eof),
-            _ => self.settle(),
+        if self.step() == Step::NeedInput {
+            self.refuse(now, HandshakeError::Eof);
+        } else {
+            self.settle();
         }
     }
 
@@ -395,6 +516,8 @@ impl ServerHandshake {
         }
         match &mut self.phase {
             Phase::Head(_) | Phase::Accepted(..) => self.refuse(now, HandshakeError::Timeout),
+            #[cfg(feature = "legacy")]
+            Phase::Policy(_) | Phase::Challenge(..) => self.refuse(now, HandshakeError::Timeout),
             Phase::Deciding(_) => self.refuse(now, HandshakeError::Undecided),
             Phase::Answered { request, .. } => {
                 let request = request.take();
@@ -404,11 +527,11 @@ impl ServerHandshake {
         }
     }
 
-    /// The open connection, after [`ServerHandshake::accept`]. What is left to write of the 101 and what came behind
+    /// The open connection, after [`Step::Done`]. What is left to write of the 101 and what came behind
     /// the request move into it; nothing is lost. A server never uses `entropy`.
     ///
     /// # Errors
-    /// [`NotDone`] if the request was not accepted.
+    /// [`NotDone`] if the request was not accepted, or is not complete.
     pub fn into_connection(self, entropy: BoxEntropy) -> Result<Connection, NotDone> {
         self.into_parts(entropy).map(|(connection, _)| connection)
     }

@@ -58,6 +58,16 @@ impl SubprotocolPolicy {
         self
     }
 
+    /// Judges the one name that clients may offer up to hybi-03.
+    #[cfg(feature = "legacy")]
+    pub(super) fn choose_one(&self, offered: Option<&str>) -> Result<Option<Box<str>>, HandshakeError> {
+        let chosen = self.names.iter().find(|name| Some(&***name) == offered);
+        if chosen.is_none() && self.required {
+            return Err(HandshakeError::SubprotocolRequired);
+        }
+        Ok(chosen.cloned())
+    }
+
     /// Checks what the request offers, if it offers `any`, and chooses.
     pub(super) fn choose(&self, headers: &Headers, any: bool) -> Result<Option<Box<str>>, HandshakeError> {
         if !any {
@@ -78,8 +88,8 @@ impl SubprotocolPolicy {
 }
 
 /// The offered names; all lines are one list (RFC 6455 section 11.3.4).
-pub(super) fn offered(headers: &Headers) -> impl Iterator<Item = &str> {
-    headers.tokens("sec-websocket-protocol").filter_map(|name| core::str::from_utf8(name).ok())
+pub(super) fn offered<'h>(headers: &'h Headers, name: &str) -> impl Iterator<Item = &'h str> {
+    headers.tokens(name).filter_map(|name| core::str::from_utf8(name).ok())
 }
 
 fn read_offer<'o, 'h>(

@@ -1,12 +1,14 @@
 //! What a request must be, whatever the version: RFC 9112, and RFC 6455 section 4.2.1 as far as all versions share it.
 
 use super::error::HandshakeError;
+use super::hybi;
 use super::request::{Request, Upgrade, absolute_form};
-use super::rfc6455;
 use super::server::ServerConfig;
+#[cfg(feature = "legacy")]
+use super::{hixie75, hixie76};
 use crate::http::syntax::{self, has_token};
 use crate::http::{Headers, Host, RequestHead, body};
-use crate::version::{Version, Versions};
+use crate::version::Version;
 
 /// A header that should come once: its first value, and how often it came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,6 +18,25 @@ pub(super) struct Field<'h> {
 }
 
 impl<'h> Field<'h> {
+    /// Finds a header that few requests or answers have.
+    #[cfg(feature = "legacy")]
+    pub(super) fn of(headers: &'h Headers, name: &str) -> Self {
+        let mut field = Self::default();
+        headers.get_all(name).for_each(|value| field.note(value));
+        field
+    }
+
+    /// The value, if it came exactly once.
+    #[cfg(feature = "legacy")]
+    pub(super) fn once(&self) -> Option<&'h [u8]> {
+        self.value.filter(|_| self.count == 1)
+    }
+
+    /// Whether it came without a value.
+    pub(super) fn is_empty(&self) -> bool {
+        self.value.is_some_and(<[u8]>::is_empty)
+    }
+
     fn note(&mut self, value: &'h [u8]) {
         self.value.get_or_insert(value);
         self.count += 1;
@@ -39,9 +60,14 @@ pub(super) struct Fields<'h> {
     pub(super) content_length: Field<'h>,
     pub(super) transfer_encoding: Field<'h>,
     pub(super) key: Field<'h>,
-    pub(super) old_key: Field<'h>,
+    pub(super) key1: Field<'h>,
+    pub(super) key2: Field<'h>,
+    pub(super) draft: Field<'h>,
     pub(super) version: Field<'h>,
     pub(super) protocol: Field<'h>,
+    /// `WebSocket-Protocol`, of hixie-75.
+    #[cfg(feature = "legacy")]
+    pub(super) plain_protocol: Field<'h>,
     pub(super) extensions: Field<'h>,
     pub(super) accept: Field<'h>,
 }
@@ -65,7 +91,11 @@ impl<'h> Fields<'h> {
             14 => ("content-length", &mut self.content_length),
             17 if name.first().is_some_and(|b| b | 0x20 == b't') => ("transfer-encoding", &mut self.transfer_encoding),
             17 => ("sec-websocket-key", &mut self.key),
-            18 => ("sec-websocket-key1", &mut self.old_key),
+            18 if name.last() == Some(&b'1') => ("sec-websocket-key1", &mut self.key1),
+            18 if name.last() == Some(&b'2') => ("sec-websocket-key2", &mut self.key2),
+            #[cfg(feature = "legacy")]
+            18 => ("websocket-protocol", &mut self.plain_protocol),
+            19 => ("sec-websocket-draft", &mut self.draft),
             20 if name.last().is_some_and(|b| b | 0x20 == b't') => ("sec-websocket-accept", &mut self.accept),
             20 => ("sec-websocket-origin", &mut self.old_origin),
             21 => ("sec-websocket-version", &mut self.version),
@@ -83,9 +113,20 @@ impl<'h> Fields<'h> {
         }
     }
 
+    /// The length of the body that a request may announce although it is none of HTTP's: some clients do so with the
+    /// eight bytes of hixie-76.
+    fn announced_body(&self) -> Option<u64> {
+        #[cfg(feature = "legacy")]
+        if asked_version(self).is_some_and(hixie76::has) {
+            return Some(hixie76::BODY as u64);
+        }
+        None
+    }
+
     /// Whether the request means to open a WebSocket, even if a header for it is missing.
     fn means_websocket(&self) -> bool {
-        self.says_websocket || self.key.count + self.old_key.count + self.version.count > 0
+        let keys = self.key.count + self.key1.count + self.key2.count;
+        self.says_websocket || keys + self.version.count + self.draft.count > 0
     }
 }
 
@@ -110,7 +151,10 @@ fn check_request(head: &RequestHead, fields: &Fields<'_>, upgrade: bool) -> Resu
     }
     check_host(head, fields)?;
     // Nobody here reads a body, so its bytes would pass for frames or for another request.
-    let no_length = |v| body::content_length(v) == Some(0);
+    let no_length = |v| {
+        let length = body::content_length(v);
+        length == Some(0) || length.is_some() && length == fields.announced_body()
+    };
     if fields.transfer_encoding.count > 0
         || fields.content_length.count > 1
         || !fields.content_length.value.is_none_or(no_length)
@@ -150,15 +194,41 @@ fn check_upgrade(head: &RequestHead, fields: &Fields<'_>, config: &ServerConfig)
             return Err(HandshakeError::Origin);
         }
     }
-    match asked_version(fields, config.versions).ok_or(HandshakeError::Version)? {
-        Version::Rfc6455 => rfc6455::check_request(head, fields, config),
+    let version = asked_version(fields).filter(|asked| config.versions.contains(*asked));
+    match version.ok_or(HandshakeError::Version)? {
+        #[cfg(feature = "legacy")]
+        Version::Hixie75 => hixie75::check_request(fields, config),
+        #[cfg(feature = "legacy")]
+        version if hixie76::has(version) => hixie76::check_request(version, fields, config),
+        version => hybi::check_request(version, head, fields, config),
     }
 }
 
-/// The version that the request asks for, if it is one of `served`.
-fn asked_version(fields: &Fields<'_>, served: Versions) -> Option<Version> {
-    let asked = fields.version.value.filter(|_| fields.version.count == 1).map(syntax::trim)?;
-    served.iter().find(|version| Some(version.number()) == number(asked))
+/// The version that the request is for; `None` if there is no such version.
+///
+/// The newest thing that a request says decides. What fails the checks of one version is never taken for another.
+fn asked_version(fields: &Fields<'_>) -> Option<Version> {
+    let find = |number: fn(Version) -> Option<u8>, field: &Field<'_>| {
+        let asked = self::number(syntax::trim(field.value.filter(|_| field.count == 1)?))?;
+        Version::ALL.iter().copied().find(|version| number(*version) == Some(asked))
+    };
+    if fields.version.count > 0 {
+        return find(Version::number, &fields.version);
+    }
+    #[cfg(feature = "legacy")]
+    {
+        // 0 is what some clients of hixie-76 say; who says nothing is told apart by the keys.
+        if fields.draft.count > 0 && fields.draft.value != Some(b"0") {
+            return find(Version::draft, &fields.draft);
+        }
+        if fields.draft.count + fields.key1.count + fields.key2.count > 0 {
+            return Some(Version::Hixie76).filter(|_| fields.draft.count <= 1);
+        }
+        if fields.key.count == 0 {
+            return Some(Version::Hixie75);
+        }
+    }
+    None
 }
 
 /// A version number as it is written: no sign, no leading zero (RFC 6455 section 4.3).

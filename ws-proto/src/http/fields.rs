@@ -13,8 +13,8 @@ pub enum HeaderError {
     /// The name is no token (RFC 9110 section 5.1).
     #[error("{0:?} is no header name")]
     Name(Box<str>),
-    /// The library sets this header itself: the ones that make the handshake (`Sec-WebSocket-...`, `Connection`,
-    /// `Upgrade`), the ones that frame a body, and those with a setter of their own.
+    /// The library sets this header itself: the ones that make the handshake (`Sec-WebSocket-...`,
+    /// `WebSocket-...`, `Connection`, `Upgrade`), the ones that frame a body, and those with a setter of their own.
     #[error("the header {0} is set by the library")]
     Reserved(Box<str>),
     /// The value holds CR, LF, NUL or another control character (RFC 9110 section 5.5), or is not what this header takes.
@@ -37,8 +37,8 @@ impl Lines {
             return Err(HeaderError::Name(name.into()));
         }
         let is = |reserved: &&str| name.eq_ignore_ascii_case(reserved);
-        let prefix = name.as_bytes().get(..14).unwrap_or_default();
-        if prefix.eq_ignore_ascii_case(b"sec-websocket-") || RESERVED.iter().any(is) || also.iter().any(is) {
+        let begins = |with: &[u8]| name.as_bytes().get(..with.len()).is_some_and(|n| n.eq_ignore_ascii_case(with));
+        if begins(b"sec-websocket-") || begins(b"websocket-") || RESERVED.iter().any(is) || also.iter().any(is) {
             return Err(HeaderError::Reserved(name.into()));
         }
         self.add_own(name, value)
@@ -89,7 +89,15 @@ mod tests {
         for name in ["", "a b", "a:", "a\r\n", "\u{e4}", "a\0"] {
             assert_eq!(lines.add(name, "v", &[]), Err(HeaderError::Name(name.into())));
         }
-        for name in ["Sec-WebSocket-Key", "sec-websocket-accept", "CONNECTION", "Upgrade", "Content-Length", "Host"] {
+        for name in [
+            "Sec-WebSocket-Key",
+            "sec-websocket-accept",
+            "WebSocket-Origin",
+            "CONNECTION",
+            "Upgrade",
+            "Content-Length",
+            "Host",
+        ] {
             assert_eq!(lines.add(name, "v", &["host"]), Err(HeaderError::Reserved(name.into())));
         }
         assert_eq!(lines, Lines::default());

@@ -142,6 +142,12 @@ impl HeadReader {
         }
     }
 
+    /// Whether nothing has been taken yet.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Gives away the bytes of the complete head, and tells how many header lines it has.
     pub(crate) fn finish(&mut self) -> (Vec<u8>, usize) {
         (core::mem::take(&mut self.bytes), self.lines)

@@ -203,6 +203,12 @@ impl ResponseHead {
     pub(crate) fn reason(&self) -> &str {
         self.headers.text(self.reason)
     }
+
+    /// Whether the head begins with these bytes, as they came.
+    #[cfg(feature = "legacy")]
+    pub(crate) fn starts_with(&self, bytes: &[u8]) -> bool {
+        self.headers.bytes.starts_with(bytes)
+    }
 }
 
 /// Room for this many lines, on the stack for the usual limit.

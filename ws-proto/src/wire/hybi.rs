@@ -191,7 +191,7 @@ impl Header {
 }
 
 /// The payload length, and what follows it; `None` if bytes are missing and nothing is wrong so far.
-fn length<'b>(short: u8, rest: &'b [u8], rules: &Rules) -> Result<Option<(u64, &'b [u8])>, ProtocolError> {
+pub(super) fn length<'b>(short: u8, rest: &'b [u8], rules: &Rules) -> Result<Option<(u64, &'b [u8])>, ProtocolError> {
     let width: usize = match short {
         126 => 2,
         127 => 8,

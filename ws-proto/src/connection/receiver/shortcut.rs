@@ -18,6 +18,9 @@ use crate::wire::{mask, mask_is_ascii, rotate};
 pub(in crate::connection) enum Pace {
     /// Between messages, nothing special going on: a whole frame may be taken at once.
     Frames,
+    /// As `Frames`, where frames are those of hixie-75 and -76.
+    #[cfg(feature = "legacy")]
+    Texts,
     /// Inside the payload of a message that is being put together.
     Bulk,
     /// None.
@@ -38,6 +41,13 @@ impl Receiver {
     /// Decides which short cut the next input may take.
     pub(super) fn settle_pace(&mut self) {
         let plain = self.phase == Phase::Open && self.head_len == 0 && self.early.is_empty();
+        #[cfg(feature = "legacy")]
+        if let Some(legacy) = &self.legacy {
+            let messages = self.delivery() == Delivery::Messages && self.config.limits.fragments > 0;
+            let texts = plain && messages && self.message.is_none();
+            self.pace = if texts && legacy.is_between_texts() { Pace::Texts } else { Pace::Steps };
+            return;
+        }
         self.pace = match (self.frame, self.message) {
             // Each frame is a fragment, also if it is the only one: with none allowed, none is taken.
             (None, None) if plain && self.delivery() == Delivery::Messages && self.config.limits.fragments > 0 => {
@@ -61,6 +71,11 @@ impl Receiver {
     pub(in crate::connection) fn poll_fast<'i>(&mut self, now: Instant, input: &mut Input<'i>) -> Poll<'i> {
         match self.pace {
             Pace::Frames => match self.whole_frame(now, input) {
+                Some(event) => Poll::Event(event),
+                None => Poll::Undecided,
+            },
+            #[cfg(feature = "legacy")]
+            Pace::Texts => match self.whole_text(now, input) {
                 Some(event) => Poll::Event(event),
                 None => Poll::Undecided,
             },
