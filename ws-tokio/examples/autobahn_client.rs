@@ -10,6 +10,7 @@ use std::error::Error;
 
 use clap::Parser;
 use common::Limits;
+use ws_tokio::ws_proto::Version;
 use ws_tokio::{Connector, WebSocket};
 
 /// Runs every case of an Autobahn fuzzing server, and has it write its report.
@@ -20,6 +21,9 @@ struct Options {
     /// The name in the report
     #[arg(long, value_name = "NAME", default_value = "ws-tokio")]
     agent: String,
+    /// The version of the protocol: hixie-75, hixie-76, hybi-01 to hybi-08, or 13
+    #[arg(long, value_name = "V", default_value = "13")]
+    version: Version,
     #[command(flatten)]
     limits: Limits,
 }
@@ -30,7 +34,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = options.url.trim_end_matches('/');
     let agent = &options.agent;
     let connect = async |path: String| -> Result<WebSocket, Box<dyn Error>> {
-        let connector = Connector::new(&format!("{url}/{path}"))?.config(options.limits.config());
+        let connector = Connector::new(&format!("{url}/{path}"))?.version(options.version);
+        let connector = connector.config(options.limits.config());
         Ok(connector.connect().await?.0)
     };
 
