@@ -5,11 +5,16 @@
 
 use std::process::Command;
 
-const SHAPES: [&str; 19] = [
+const SHAPES: [&str; 24] = [
     "text-in-bytes",
     "text-in-sevens",
     "ascii-in-bytes",
     "binary-to-a-client-in-bytes",
+    "hixie-text-in-bytes",
+    "hixie-texts",
+    "hixie-reserved-in-bytes",
+    "hybi-04-text-in-bytes",
+    "hybi-04-texts-in-bytes",
     "one-byte-fragments",
     "empty-fragments",
     "small-messages",

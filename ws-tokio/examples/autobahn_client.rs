@@ -10,6 +10,7 @@ use std::error::Error;
 
 use clap::Parser;
 use common::{Compression, Limits};
+use ws_tokio::ws_proto::Version;
 use ws_tokio::{Connector, WebSocket};
 
 /// Runs every case of an Autobahn fuzzing server, and has it write its report.
@@ -20,6 +21,9 @@ struct Options {
     /// The name in the report
     #[arg(long, value_name = "NAME", default_value = "ws-tokio")]
     agent: String,
+    /// The version of the protocol: hixie-75, hixie-76, hybi-01 to hybi-08, or 13
+    #[arg(long, value_name = "V", default_value = "13")]
+    version: Version,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -33,8 +37,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let agent = &options.agent;
     let extensions = options.compression.extensions();
     let connect = async |path: String| -> Result<WebSocket, Box<dyn Error>> {
-        let connector = Connector::new(&format!("{url}/{path}"))?.config(options.limits.config());
-        Ok(connector.extensions(extensions.clone()).connect().await?.0)
+        let connector = Connector::new(&format!("{url}/{path}"))?.version(options.version);
+        let connector = connector.config(options.limits.config()).extensions(extensions.clone());
+        Ok(connector.connect().await?.0)
     };
 
     let mut ws = connect("getCaseCount".to_owned()).await?;

@@ -5,13 +5,14 @@
 //! ```
 //!
 //! Then open <http://127.0.0.1:8181/> in as many windows as you like. `/nick NAME` gives you a name. On the console,
-//! `users` prints how many people there are and `quit` ends the server.
+//! `users` prints how many people there are and `quit` ends the server. With `--versions all` programs that speak an old
+//! version of the protocol can take part.
 //!
 //! The protocol at `/chat`: each text message to the server is a line that somebody says, and each text message
 //! from it is a line to show (`me: hi`, `alice: hi`, `server: alice left`). That is all that a client needs, so
 //! the example `connect ws://127.0.0.1:8181/chat` can chat, too. A client that asks for the subprotocol `chat.people`,
 //! as the page does, also gets the list of people whenever it changes: a binary message with one name in each line,
-//! the client's own first.
+//! the client's own first. Versions of the protocol without binary messages have no list.
 
 use std::error::Error;
 use std::io;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use ws_tokio::deflate::Deflate;
 use ws_tokio::handshake::SubprotocolError;
+use ws_tokio::ws_proto::Versions;
 use ws_tokio::{
     Accept, Acceptor, CloseCode, Config, Decision, HeaderError, Message, Receiver, Reply, Report, Request, Sender,
     Server, ServerConfig, SubprotocolPolicy, Utf8Bytes, WebSocket,
@@ -62,6 +64,9 @@ struct Options {
     /// The address and port to listen on.
     #[arg(long, default_value = "127.0.0.1:8181")]
     listen: String,
+    /// The versions of the protocol to accept: modern (13 only), deployed, all, or names with commas between.
+    #[arg(long, value_name = "LIST", default_value = "modern")]
+    versions: Versions,
     /// Compress messages with permessage-deflate, if the client can
     #[arg(long)]
     deflate: bool,
@@ -71,7 +76,7 @@ struct Options {
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let hub = Arc::new(Hub::default());
-    let server = bind(&options.listen, options.deflate).await?;
+    let server = bind(&options.listen, options.versions, options.deflate).await?;
     let handle = server.handle();
     let mut end = std::pin::pin!(end_signal()?);
     println!("listening on http://{}/", server.local_addr()?);
@@ -94,10 +99,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The page and the WebSocket, on a port.
-pub(crate) async fn bind(address: &str, deflate: bool) -> Result<Server, Box<dyn Error>> {
+pub(crate) async fn bind(address: &str, versions: Versions, deflate: bool) -> Result<Server, Box<dyn Error>> {
     let mut config = Config::default();
     config.limits.message = MAX_MESSAGE;
     let mut config = ServerConfig::from(config);
+    config.versions = versions;
     config.subprotocols = subprotocols()?;
     config.extensions = deflate_if(deflate, Deflate::default());
     let server = Server::bind(address).await?.acceptor(Acceptor::new(config));
@@ -151,7 +157,7 @@ pub(crate) async fn session<T>(socket: WebSocket<T>, seat: Seat)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let wants_people = socket.subprotocol() == Some(PEOPLE);
+    let wants_people = socket.subprotocol() == Some(PEOPLE) && socket.negotiated().version.has_binary();
     let Seat { place, lines, people } = seat;
     let (mut receiver, sender) = socket.split();
     // Side by side: while a slow reader keeps us from telling, we still listen, and notice if he goes.

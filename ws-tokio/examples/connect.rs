@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Parser;
 use common::{Compression, printable};
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin, stdin};
+use ws_tokio::ws_proto::Version;
 use ws_tokio::{CloseCode, Connector, Message, Sender};
 
 /// A WebSocket on the command line: lines of standard input are sent, messages are printed.
@@ -33,6 +34,9 @@ struct Options {
     /// A header to send; may be repeated
     #[arg(long = "header", value_name = "'K: V'", value_parser = header)]
     headers: Vec<(String, String)>,
+    /// The version of the protocol: hixie-75, hixie-76, hybi-01 to hybi-08, or 13
+    #[arg(long, value_name = "V", default_value = "13")]
+    version: Version,
     /// The origin to send
     #[arg(long, value_name = "O")]
     origin: Option<String>,
@@ -60,7 +64,7 @@ async fn main() {
 
 /// Says whether all input was good and the connection ended cleanly.
 async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
-    let mut connector = Connector::new(&options.url)?.subprotocols(options.protocols)?;
+    let mut connector = Connector::new(&options.url)?.version(options.version).subprotocols(options.protocols)?;
     for (name, value) in &options.headers {
         connector = connector.header(name, value)?;
     }

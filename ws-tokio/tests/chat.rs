@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use ws_proto::Version;
+use ws_proto::{Version, Versions};
 use ws_tokio::{
     CloseCode, Config, ConnectError, Connector, Message, Negotiated, NetStream, Report, Role, ServerHandle, WebSocket,
 };
@@ -30,7 +30,7 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
-        let server = chat::bind("127.0.0.1:0", false).await.unwrap();
+        let server = chat::bind("127.0.0.1:0", Versions::MODERN, false).await.unwrap();
         let hub = Arc::new(Hub::default());
         let (address, handle) = (server.local_addr().unwrap(), server.handle());
         let task = tokio::spawn(chat::serve(server, hub.clone()));

@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 use ws_proto::connection::{Connection, Event};
-use ws_proto::{Config, Input, Instant, Kind, Role};
+use ws_proto::{Config, Input, Instant, Kind, Role, Version};
 use ws_tests::deflate::{Bits, eager};
+use ws_tests::dialect::Dialect;
 use ws_tests::endpoint::Endpoint;
 use ws_tests::entropy::counting;
 use ws_tests::wire::{frame, head};
@@ -27,6 +28,13 @@ fn compressing(role: Role, offer: &str) -> Connection {
 fn inflate(payload: &[u8], size: usize) -> usize {
     let mut server = compressing(Role::Server, "permessage-deflate");
     1 + feed(&mut server, &mut frame(Role::Client, 0xc2, payload), size)
+}
+
+/// A server of that version, and a text to it.
+fn of(version: Version, text: &str) -> (Connection, Vec<u8>) {
+    let dialect = Dialect::new(version);
+    let server = Endpoint::open(Role::Server, dialect.negotiated(), Config::default(), counting());
+    (server, dialect.frame(Role::Client, 0x81, text.as_bytes()))
 }
 
 /// Feeds bytes in reads of `size`; gives how many message bytes came out.
@@ -59,6 +67,26 @@ fn main() {
         "ascii-in-bytes" => feed(&mut server, &mut frame(Role::Client, 0x81, &vec![b'x'; n]), 1),
         "binary-to-a-client-in-bytes" => {
             feed(&mut connection(Role::Client), &mut frame(Role::Server, 0x82, &vec![7; n]), 1)
+        }
+        "hixie-text-in-bytes" => {
+            let (mut server, mut wire) = of(Version::Hixie76, &euros);
+            feed(&mut server, &mut wire, 1)
+        }
+        "hixie-texts" => {
+            let (mut server, wire) = of(Version::Hixie76, "x");
+            feed(&mut server, &mut wire.repeat(n), 4096)
+        }
+        "hixie-reserved-in-bytes" => {
+            let (mut server, _) = of(Version::Hixie76, "");
+            1 + feed(&mut server, &mut b"\x80\x02xx\x01xxx\xff".repeat(n / 9), 1)
+        }
+        "hybi-04-text-in-bytes" => {
+            let (mut server, mut wire) = of(Version::Hybi04, &euros);
+            feed(&mut server, &mut wire, 1)
+        }
+        "hybi-04-texts-in-bytes" => {
+            let (mut server, wire) = of(Version::Hybi04, "x");
+            feed(&mut server, &mut wire.repeat(n / 7), 1)
         }
         "one-byte-fragments" => {
             let mut wire = frame(Role::Client, 0x01, b"x");

@@ -87,7 +87,7 @@ impl Layout {
         let (key, bytes) = match self.masking {
             Masking::None => (None, bytes),
             _ => {
-                let (clear, rest) = bytes.split_first_chunk::<CLEAR>()?;
+                let (clear, rest) = bytes.split_first_chunk::<CLEAR>().filter(|(_, rest)| !rest.is_empty())?;
                 (self.masking.key(*clear), rest)
             }
         };
@@ -100,6 +100,15 @@ impl Layout {
             key.apply(head.get_mut(..have)?);
         }
         Some((key, head, have))
+    }
+
+    /// How many bytes it takes to tell the opcode.
+    #[must_use]
+    pub const fn start(&self) -> usize {
+        match self.masking {
+            Masking::None => 1,
+            _ => CLEAR + 1,
+        }
     }
 
     /// The opcode of the frame that begins with these bytes, once it can be told; `None` inside if it is reserved.

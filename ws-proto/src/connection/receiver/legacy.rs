@@ -123,7 +123,9 @@ impl Receiver {
                 self.head_len += 1;
             }
             let bytes = self.head.get(..usize::from(self.head_len)).unwrap_or_default();
-            self.check_early_start(layout, bytes)?;
+            if bytes.len() == layout.start() {
+                self.check_early_start(layout, bytes)?;
+            }
             if let Some((header, key, used)) = layout.decode(bytes, &rules)? {
                 self.head_len = 0;
                 self.stats.wire_bytes += used as u64;
