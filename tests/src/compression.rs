@@ -16,7 +16,7 @@ use crate::run::{Subject, push_merged};
 use crate::transcript::{Seen, agreement};
 use crate::wire::{frame, frames};
 
-/// What the connections of a thread share, at most: four inflaters, three compressors, a buffer.
+/// More than what one connection makes its thread keep: some inflaters and compressors, a buffer.
 const SHARED: u64 = 4 * 64 * 1024 + 3 * 512 * 1024 + 16 * 1024;
 
 /// An offer, mostly of `permessage-deflate`.

@@ -1,6 +1,6 @@
 //! Compression that has hurt others: bombs, broken streams, windows, memory. Measured on the heap of this thread.
 //!
-//! What connections share belongs to the thread, whatever they do: up to four inflaters, three compressors, and 16 KiB.
+//! What connections share belongs to the thread, whatever they do: up to eight inflaters, eight compressors, and 16 KiB.
 //! It is made before anything is measured.
 
 use alloc_meter::Mark;

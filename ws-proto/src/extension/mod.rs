@@ -354,7 +354,8 @@ pub struct EncodeError;
 /// The transform of what is sent.
 pub trait Encoder: fmt::Debug + Send {
     /// A message is to be sent (in [`Scope::Frame`], a data frame): the reserved bits to mark it with, or `None` if it goes
-    /// out as it is, and [`Encoder::encode`] is not called.
+    /// out as it is, and [`Encoder::encode`] is not called. A message that
+    /// [`Config::auto_fragment`](crate::Config::auto_fragment) cuts into frames is asked about as a whole.
     fn begin(&mut self, message: &Outgoing) -> Option<u8>;
 
     /// Encodes a piece of a message and appends it to `out`. All of the piece must come out, so that the peer can decode
