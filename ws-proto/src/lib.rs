@@ -1,6 +1,6 @@
 //! The WebSocket protocol without I/O: bytes in, events out, bytes to write, deadlines.
 //!
-//! This crate speaks RFC 6455, as client and as server, and does no I/O: it reads no socket and no clock. Use it to put
+//! This crate speaks RFC 6455 and every version before it, as client and as server, and does no I/O: it reads no socket and no clock. Use it to put
 //! WebSockets into an event loop of your own, or to test and fuzz them without a network. If you use tokio, use
 //! `ws-tokio`, which wires this crate to sockets.
 //!
@@ -45,6 +45,7 @@
 //! | `std` | yes | SIMD chosen at run time for UTF-8 that is not ASCII. Without it the crate is `no_std` + `alloc` |
 //! | `getrandom` | yes | `OsEntropy`; without it hand in an [`Entropy`] of your own |
 //! | `url` | yes | parsing of `ws://` and `wss://` URLs |
+//! | `legacy` | yes | the versions before RFC 6455; which are used is a setting, none by default |
 //! | `deflate` | no | compression, `permessage-deflate` (RFC 7692). Needs `std` |
 //!
 //! Everything that a peer can make this crate hold or do has a limit in [`Config`].
@@ -98,6 +99,8 @@ pub use version::{Role, UnknownVersion, Version, Versions};
 mod guides {
     #[doc = include_str!("../../docs/integrating.md")]
     struct Integrating;
+    #[doc = include_str!("../../docs/versions.md")]
+    struct Versions;
     #[cfg(feature = "deflate")]
     #[doc = include_str!("../../docs/compression.md")]
     struct Compression;
