@@ -405,3 +405,25 @@ fn memory_is_given_back_when_nothing_was_sent_for_long() {
     conn.handle_timeout(at(15));
     assert_eq!((runs.releases.load(Ordering::Relaxed), conn.poll_timeout()), (1, None));
 }
+
+#[test]
+fn versions_without_extensions_go_without() {
+    for version in Version::ALL.iter().filter(|version| !version.has_extensions()) {
+        let plain = Negotiated::new(*version);
+        let extended = plain.clone().with_extension(Agreement::new(Extension::new("x-runs"), Runs::new(1)));
+        let conversation = |negotiated: Negotiated| {
+            let mut conn = Connection::from_upgraded(Role::Server, negotiated, Config::default(), Box::new(NoEntropy));
+            conn.send("aaaa").unwrap();
+            conn.send_prepared(&Prepared::new("bb")).unwrap();
+            let mut pieces = conn.start_message(Kind::Text).unwrap();
+            pieces.write(b"cc").unwrap();
+            pieces.finish(b"dd").unwrap();
+            sent_bytes(&mut conn)
+        };
+        assert_eq!(conversation(extended), conversation(plain), "{version}");
+    }
+}
+
+fn sent_bytes(conn: &mut Connection) -> Vec<u8> {
+    conn.outgoing().flatten().copied().collect()
+}

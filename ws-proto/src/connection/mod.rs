@@ -53,6 +53,7 @@ pub struct Negotiated {
     /// The subprotocol, if one was agreed (RFC 6455 section 1.9).
     pub subprotocol: Option<Box<str>>,
     /// The extension, if one was agreed (RFC 6455 section 9.1). What it does to payloads is decided by nothing else.
+    /// Ignored in versions without extensions, see [`Version::has_extensions`].
     pub extension: Option<Agreement>,
     /// hybi-04: what the two nonces of the handshake come to, with which clients mask.
     pub masking_key: Option<Box<[u8; 20]>>,
@@ -84,6 +85,11 @@ impl Negotiated {
     pub fn with_extension(mut self, agreement: Agreement) -> Self {
         self.extension = Some(agreement);
         self
+    }
+
+    /// The extension, in a version whose frames have room for it.
+    fn extension_in_use(&self) -> Option<&Agreement> {
+        self.extension.as_ref().filter(|_| self.version.has_extensions())
     }
 }
 

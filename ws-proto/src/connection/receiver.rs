@@ -103,7 +103,7 @@ impl Receiver {
             frame: None,
             message: None,
             assembly: Assembly::default(),
-            decoding: negotiated.extension.as_ref().map(|agreement| Box::new(Decoding::new(agreement, role))),
+            decoding: negotiated.extension_in_use().map(|agreement| Box::new(Decoding::new(agreement, role))),
             #[cfg(feature = "legacy")]
             legacy: Legacy::new(role, negotiated).map(Box::new),
             close_body: negotiated.version.close_body(),

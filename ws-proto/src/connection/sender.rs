@@ -121,7 +121,7 @@ impl Sender {
             keepalive_written: false,
             stalled_since: None,
             pings: None,
-            encoding: negotiated.extension.as_ref().map(|agreement| Box::new(Encoding::new(agreement, role))),
+            encoding: negotiated.extension_in_use().map(|agreement| Box::new(Encoding::new(agreement, role))),
             #[cfg(feature = "legacy")]
             legacy: Legacy::new(role, negotiated, &config).map(Box::new),
             masks: role == Role::Client && negotiated.version.masks(),
