@@ -24,7 +24,7 @@ pub struct Config {
     /// Whole messages (the default) or chunks as they arrive.
     pub delivery: Delivery,
     /// Cut messages into frames of at most this many payload bytes. Default: never. Prepared messages and the pieces of
-    /// a `MessageWriter` go out as they are.
+    /// a `MessageWriter` go out as they are; but a piece that was compressed as part of its message is cut as well.
     pub auto_fragment: Option<NonZeroUsize>,
     /// Answer pings by hand with `pong` instead of automatically. Default: false.
     pub manual_pong: bool,
