@@ -1,13 +1,13 @@
 """Runs the peers against the example programs, in each version; started by `run`.
 
-    drive.py EXAMPLES NODE RUBY [--all]
+    drive.py EXAMPLES NODE RUBY PERL [--all]
 
 EXAMPLES is the folder with `echo_server`, `chat`, `connect` and `autobahn_client`.  Prints a line per check and
 `N passed, M failed` at the end; the exit status is 0 only if none failed.  It stops at the first check that fails,
 unless there is `--all`.
 
 A peer is a program that says what happens as lines and does what it is told as lines: see `control.rb`.  What a
-library can't do is in `PEERS`, and what it does in its own way in `quirks.py`.
+library can't do is in `peers.py`, and what it does in its own way in `quirks.py`.
 """
 
 import asyncio
@@ -17,196 +17,12 @@ import re
 import sys
 
 import quirks
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-MIB = 1024 * 1024
-# Ends a wait for something that never comes; nothing is measured by it.
-PATIENCE = 60
-
-ALL = ["hixie-75", "hixie-76", *(f"hybi-0{i}" for i in range(1, 9)), "13"]
-BINARY = ALL[2:]  # the versions with binary messages, pings and fragments
-CLOSES = ALL[1:]  # with a closing handshake
-CODES = ALL[7:]  # with a code and a reason in it
+from peers import ALL, BINARY, CLOSES, CODES, HERE, peers
+from program import PATIENCE, Failure, Program, equal, hexed
 
 TEXTS = ["Hello", "κόσμε 💬", "", "é" * (100 * 1024)]  # the last has 200 KiB
 PIECES = ["fra".encode(), "gm €".encode()[:-1], "€".encode()[-1:] + b"ents"]
 WHOLE = "fragm €ents"
-
-
-class Peer:
-    """What a library can do: the versions of its server and of its client; whether it can send pieces of a message,
-    whether its server takes the subprotocol `chat` from a client of ours (in which versions), and whether its client
-    can send a message along with the request."""
-
-    def __init__(self, command, server=(), client=(), pieces=(), chooses=(), bundles=False, offers=()):
-        self.command = command
-        self.server = list(server)
-        self.client = list(client)
-        self.pieces = list(pieces)
-        self.chooses = list(chooses)
-        self.offers = list(offers)
-        self.bundles = bundles
-
-
-def peers(node, ruby):
-    python = [sys.executable, "-B", "-W", "ignore"]
-    path = lambda name: os.path.join(HERE, name)
-    gem = ["hixie-75", "hixie-76", "hybi-03", "hybi-07", "hybi-08", "13"]
-    em = ["hixie-75", "hixie-76", "hybi-01", "hybi-02", "hybi-03", "hybi-05", "hybi-06", "hybi-07", "hybi-08", "13"]
-    return {
-        "em-websocket": Peer([ruby, path("peer_em_websocket.rb")], em, chooses=em[1:5]),
-        "websocket (Ruby)": Peer(
-            [ruby, path("peer_websocket.rb")],
-            gem,
-            gem,
-            chooses=gem,
-            # In hixie-76 and hybi-03 it sends the header of hixie-75.
-            offers=["hixie-75", "hybi-07", "hybi-08", "13"],
-            bundles=True,
-        ),
-        "websocket-driver (Ruby)": Peer(
-            [ruby, path("peer_driver.rb")],
-            ["hixie-75", "hixie-76", "hybi-07", "hybi-08", "13"],
-            ["13"],
-            chooses=["hybi-07", "hybi-08", "13"],
-        ),
-        "websocket-driver (Node.js)": Peer(
-            [node, path("peer_node.mjs"), "websocket-driver"],
-            ["hixie-75", "hixie-76", "13"],
-            ["13"],
-            chooses=["13"],
-        ),
-        "ws 0.4": Peer(
-            [node, "--no-deprecation", path("peer_node.mjs"), "ws-0.4"],
-            ["hixie-76", "hybi-08", "13"],
-            ["hybi-08", "13"],
-            pieces=["hixie-76", "hybi-08", "13"],
-            chooses=["hixie-76", "hybi-08", "13"],
-            offers=["hybi-08", "13"],
-        ),
-        "ws": Peer(
-            [node, path("peer_node.mjs"), "ws"],
-            ["hybi-08", "13"],
-            ["hybi-08", "13"],
-            pieces=["hybi-08", "13"],
-            chooses=["hybi-08", "13"],
-            offers=["hybi-08", "13"],
-        ),
-        "eventlet": Peer(
-            [*python, path("peer_eventlet.py")],
-            ["hixie-75", "hixie-76", "hybi-08", "13"],
-            pieces=["hybi-08", "13"],
-            chooses=["hixie-76", "hybi-08", "13"],
-        ),
-        "gevent-websocket": Peer(
-            [*python, path("peer_gevent.py")],
-            ["hybi-07", "hybi-08", "13"],
-            chooses=["hybi-07", "hybi-08", "13"],
-        ),
-    }
-
-
-class Failure(Exception):
-    pass
-
-
-class Program:
-    """A program with its standard streams on pipes."""
-
-    def __init__(self, name, process):
-        self.name = name
-        self.process = process
-        self.errors = asyncio.ensure_future(process.stderr.read())
-
-    @classmethod
-    async def start(cls, *command):
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=4 * MIB,
-        )
-        return cls(" ".join(map(os.path.basename, command[:3])), process)
-
-    async def write(self, text):
-        with contextlib.suppress(ConnectionError):
-            self.process.stdin.write(text.encode())
-            await self.process.stdin.drain()
-
-    def end_of_input(self):
-        self.process.stdin.close()
-
-    async def line(self):
-        line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
-        if not line:
-            errors = (await asyncio.wait_for(self.errors, PATIENCE)).decode().strip()
-            raise Failure(f"{self.name} printed no further line; standard error: {errors!r}")
-        return line.decode().removesuffix("\n")
-
-    async def listening(self):
-        while not (line := await self.line()).startswith("listening on "):
-            pass
-        return line.removeprefix("listening on ").rstrip("/").replace("http://", "ws://")
-
-    async def rest(self):
-        """What is printed until the end, the exit status and standard error."""
-        out = await asyncio.wait_for(self.process.stdout.read(), PATIENCE)
-        status = await asyncio.wait_for(self.process.wait(), PATIENCE)
-        return out.decode(), status, (await self.errors).decode()
-
-    async def stop(self):
-        """Asks it to end; the exit status."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-        return (await self.rest())[1]
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *_):
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
-        await self.errors
-
-    # A peer's events and commands
-
-    async def tell(self, command, *data):
-        await self.write(" ".join([command, *map(hexed, data)]) + "\n")
-
-    async def event(self, *kinds):
-        """The next event, which must be of one of these kinds; notes are told if it is not."""
-        notes = []
-        while True:
-            kind, *words = (await self.line()).split(" ")
-            if kind == "note":
-                notes.append(" ".join(words))
-            elif kind in kinds:
-                return kind, words
-            else:
-                told = f" ({'; '.join(notes)})" if notes else ""
-                raise Failure(f"{kind} {' '.join(words)[:200]}{told} instead of {' or '.join(kinds)}")
-
-    async def got(self, kind, data):
-        _, words = await self.event(kind)
-        if "".join(words) != hexed(data):
-            raise Failure(f"{kind} {' '.join(words)[:200]} instead of {hexed(data)[:200]}")
-
-    async def closed(self, code, reason=""):
-        _, words = await self.event("closed")
-        got = int(words[0]), bytes.fromhex(words[1] if len(words) > 1 else "").decode()
-        if got[0] != code or got[1] not in ("", reason):
-            raise Failure(f"the peer saw the end {got} instead of {(code, reason)}")
-
-
-def hexed(data):
-    return (data.encode() if isinstance(data, str) else data).hex()
-
-
-def equal(got, expected, what):
-    if got != expected:
-        raise Failure(f"{what}: {got!r} instead of {expected!r}")
 
 
 class Score:
@@ -646,9 +462,9 @@ async def server_checks(score, who, examples, peer, version, checks):
             await program.__aexit__()
 
 
-async def main(examples, node, ruby, *options):
+async def main(examples, node, ruby, perl, *options):
     score = Score("--all" in options)
-    all_peers = peers(node, ruby)
+    all_peers = peers(node, ruby, perl)
     for who, versions in quirks.UNUSABLE.items():
         for version, why in versions.items():
             print(f"note {who}, {version}: not tried: {why}")

@@ -28,6 +28,10 @@ UNUSABLE = {
         **{f"hybi-0{i}": "it does not look at the number, and goes on with the frames of 13" for i in (4, 5, 6)},
     },
     "websocket-driver (Node.js)": {f"hybi-0{i}": AS_HIXIE_76 for i in (1, 2, 3)},
+    "Protocol::WebSocket (Perl)": {
+        **{f"hybi-0{i}": AS_HIXIE_76 for i in (1, 2, 3)},
+        **{f"hybi-0{i}": "it takes every number but 13 for 8" for i in (4, 5, 6, 7)},
+    },
     "ws 0.4": {f"hybi-0{i}": AS_HIXIE_76 for i in (1, 2, 3)},
     "eventlet": {f"hybi-0{i}": AS_HIXIE_76 for i in (1, 2, 3)},
 }
