@@ -695,6 +695,19 @@ fn feature_a20_a21_cookies_and_the_old_origin() {
     assert_eq!(outcome.detail, Some(Some("http://a".into())));
 }
 
+#[cfg(feature = "legacy")]
+#[test]
+fn of_two_origins_the_one_of_the_version_counts() {
+    for (version, wanted) in [("13", "http://new"), ("8", "http://old"), ("4", "http://old")] {
+        let head = Head::request().set(&format!("Sec-WebSocket-Version: {version}"));
+        let head = head.line("Origin: http://new").line("Sec-WebSocket-Origin: http://old");
+        let mut config = ServerConfig::default();
+        config.versions = ws_proto::Versions::ALL;
+        let outcome = serve(config, &head.bytes(), |h| h.request().unwrap().origin().map(str::to_owned));
+        assert_eq!(outcome.detail, Some(Some(wanted.into())), "{version}");
+    }
+}
+
 #[test]
 fn feature_a29_each_wrong_request_has_its_own_error() {
     let errors = [

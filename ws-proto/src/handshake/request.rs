@@ -119,13 +119,17 @@ impl Request {
         Host::parse(self.header("host")?)
     }
 
-    /// The `Origin` header, or `Sec-WebSocket-Origin`, which clients of old drafts send instead. Printable ASCII.
+    /// The `Origin` header, or `Sec-WebSocket-Origin`, which clients of hybi-04 to -08 send instead; if there are both,
+    /// the one that belongs to the version. Printable ASCII.
     ///
     /// Look at it before you accept: browsers send their cookies with requests that other sites begin
     /// (RFC 6455 section 10.2). Programs that are no browsers need not send one.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        self.header("origin").or_else(|| self.header("sec-websocket-origin"))
+        let drafts = self.upgrade.as_ref().is_some_and(|upgrade| matches!(upgrade.version.number(), Some(4..=8)));
+        let [first, second] =
+            if drafts { ["sec-websocket-origin", "origin"] } else { ["origin", "sec-websocket-origin"] };
+        self.header(first).or_else(|| self.header(second))
     }
 
     /// The cookies in order: name and value as sent.
