@@ -62,6 +62,7 @@ impl Assembly {
     }
 
     /// Adds a piece of payload; `to_come` bytes of the message are still to come, or more.
+    #[inline]
     pub(super) fn append(
         &mut self,
         kind: Kind,
@@ -84,6 +85,7 @@ impl Assembly {
         Ok(())
     }
 
+    #[inline]
     fn check_added(&mut self, start: usize) -> Result<(), ProtocolError> {
         let added = self.buffer.get(start..).unwrap_or_default();
         self.text.push(added).map_err(|_| ProtocolError::InvalidUtf8)

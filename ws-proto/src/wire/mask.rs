@@ -200,6 +200,7 @@ const fn high_bit_wide(word: u128) -> u8 {
 ///
 /// The caller has reserved the room; a vector without room grows all the same.
 #[inline]
+#[inline(always)]
 pub(crate) fn extend_masked(out: &mut Vec<u8>, key: [u8; 4], payload: &[u8]) -> bool {
     let (blocks, rest) = payload.as_chunks::<BLOCK>();
     let seen = if blocks.is_empty() { 0 } else { extend_blocks(out, key, blocks) };
