@@ -73,6 +73,9 @@ async fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     }
     connector = connector.extensions(options.compression.extensions());
     let (ws, _) = connector.connect().await?;
+    if let Some(agreed) = &ws.negotiated().extension {
+        eprintln!("agreed on {}", agreed.extension());
+    }
     let (mut receiver, sender) = ws.split();
     let bad_input = Arc::new(AtomicBool::new(false));
     tokio::spawn(send_lines(sender, bad_input.clone()));

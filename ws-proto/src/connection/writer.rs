@@ -56,7 +56,7 @@ impl<'s> MessageWriter<'s> {
 
     /// Compress this message, or don't, where compression was agreed. Default: as the extension's settings say.
     ///
-    /// Has no effect once a piece was queued.
+    /// Has no effect once a piece was queued, unless each frame is compressed by itself.
     #[must_use]
     pub fn compress(self, yes: bool) -> Self {
         if let Some(open) = self.sender.open_message() {
