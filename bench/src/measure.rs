@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::compression::Turns;
 use crate::frames::{ACCEPT, frame_len};
-use crate::peers::Peer;
+use crate::peers::{self, Peer};
 use crate::rows::{MemoryRow, Role, Work};
 use crate::stream::{self, MemStream};
 
@@ -20,6 +20,7 @@ pub fn thread_time() -> Duration {
 pub fn has(peer: &Peer, row: &MemoryRow) -> bool {
     match row.work {
         Work::Receive { .. } => peer.receive.is_some(),
+        Work::ReceiveHixie { .. } => peer.name == peers::ws_proto::PEER.name,
         Work::Send { .. } => peer.send.is_some(),
         Work::Handshake => peer.handshake.is_some(),
         Work::Inflate(traffic) | Work::Deflate(traffic) => Turns::open(peer, traffic).is_some(),
@@ -114,6 +115,12 @@ fn iterate(peer: &Peer, row: &MemoryRow, iterations: u64) {
             let receive = peer.receive.expect("checked by the caller");
             let bytes = receive(MemStream::repeating(pattern, read_size), iterations);
             if bytes != iterations * payload as u64 {
+                wrong("received something else");
+            }
+        }
+        Work::ReceiveHixie { pattern, payload } => {
+            let stream = MemStream::repeating(pattern, usize::MAX);
+            if peers::ws_proto::receive_hixie(stream, iterations) != iterations * payload as u64 {
                 wrong("received something else");
             }
         }

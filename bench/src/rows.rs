@@ -21,6 +21,9 @@ pub struct MemoryRow {
 pub enum Work {
     /// One message received by a server.
     Receive { pattern: &'static [u8], read_size: usize, payload: usize },
+    /// One text of hixie-76 received by a server. Only this library has such rows; beside them stand the rows of the
+    /// same text in RFC 6455.
+    ReceiveHixie { pattern: &'static [u8], payload: usize },
     /// One binary message sent.
     Send { role: Role, payload: &'static [u8] },
     /// One opening handshake answered by a new server connection.
@@ -47,6 +50,9 @@ pub fn memory(wanted: impl Fn(&str) -> bool) -> Vec<MemoryRow> {
         ("receive-ascii-1k", &|| receive(Text, &ascii(KIB), whole)),
         ("receive-ascii-64k", &|| receive(Text, &ascii(64 * KIB), whole)),
         ("receive-multibyte-1k", &|| receive(Text, &multi_byte(KIB), whole)),
+        ("hixie-76-ascii-16", &|| hixie(&ascii(16))),
+        ("hixie-76-ascii-1k", &|| hixie(&ascii(KIB))),
+        ("hixie-76-multibyte-1k", &|| hixie(&multi_byte(KIB))),
         ("receive-binary-16", &|| receive(Binary, &binary(16), whole)),
         ("receive-binary-1k", &|| receive(Binary, &binary(KIB), whole)),
         ("receive-binary-64k", &|| receive(Binary, &binary(64 * KIB), whole)),
@@ -83,6 +89,11 @@ pub fn memory(wanted: impl Fn(&str) -> bool) -> Vec<MemoryRow> {
 
 fn receive(kind: Kind, payload: &[u8], read_size: usize) -> Work {
     pattern(kind, payload, 1, 1, read_size)
+}
+
+fn hixie(payload: &[u8]) -> Work {
+    let pattern = [b"\0", payload, b"\xff"].concat();
+    Work::ReceiveHixie { pattern: pattern.leak(), payload: payload.len() }
 }
 
 fn pattern(kind: Kind, payload: &[u8], fragments: usize, messages: usize, read_size: usize) -> Work {

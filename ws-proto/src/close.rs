@@ -299,7 +299,7 @@ pub enum Cause {
 pub struct Closed {
     /// The peer's Close, if one arrived.
     pub received: Option<CloseFrame>,
-    /// The Close that this side wrote to the transport, if it did.
+    /// The Close that this side wrote to the transport, if it did; without what the version has no place for.
     pub sent: Option<CloseFrame>,
     /// Who began.
     pub by: Initiator,

@@ -70,7 +70,8 @@ pub struct Limits {
     pub head: usize,
     /// Header lines of a head. Default 100. Over it: HTTP 431.
     pub header_lines: usize,
-    /// The payload of one frame. Default 16 MiB. Over it: `ProtocolError::FrameTooBig`, 1009.
+    /// The payload of one frame. Default 16 MiB. Over it: `ProtocolError::FrameTooBig`, 1009. The texts of hixie-75 and
+    /// -76 have no length up front, and only the limit of a message.
     pub frame: u64,
     /// A whole message. Default 16 MiB. Over it: `ProtocolError::MessageTooBig`, 1009.
     pub message: u64,

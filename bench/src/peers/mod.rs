@@ -9,7 +9,7 @@ mod sockudo_ws;
 mod tokio_tungstenite;
 mod tokio_websockets;
 mod tungstenite;
-mod ws_proto;
+pub mod ws_proto;
 mod ws_tokio;
 mod wtx;
 mod yawc;

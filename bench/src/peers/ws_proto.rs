@@ -29,7 +29,11 @@ pub const PEER: Peer = Peer {
 const SCRATCH: usize = 128 * 1024;
 
 fn connection(role: Role) -> Connection {
-    let negotiated = Negotiated::new(Version::Rfc6455);
+    speaking(Version::Rfc6455, role)
+}
+
+fn speaking(version: Version, role: Role) -> Connection {
+    let negotiated = Negotiated::new(version);
     match role {
         Role::Client => {
             let entropy = Box::new(OsEntropy);
@@ -41,8 +45,16 @@ fn connection(role: Role) -> Connection {
     }
 }
 
-fn receive(mut stream: MemStream, messages: u64) -> u64 {
-    let mut conn = connection(Role::Server);
+fn receive(stream: MemStream, messages: u64) -> u64 {
+    receive_on(connection(Role::Server), stream, messages)
+}
+
+/// Receives texts of hixie-76.
+pub fn receive_hixie(stream: MemStream, messages: u64) -> u64 {
+    receive_on(speaking(Version::Hixie76, Role::Server), stream, messages)
+}
+
+fn receive_on(mut conn: Connection, mut stream: MemStream, messages: u64) -> u64 {
     let mut scratch = vec![0; SCRATCH];
     let (mut bytes, mut received) = (0, 0);
     while received < messages {

@@ -283,7 +283,7 @@ impl Connection {
     /// # Errors
     /// [`SendError::Full`] with the message when the queue is over `Limits::outgoing`; below it a message is always
     /// taken. [`SendError::Closed`] after a Close was sent or received. [`SendError::MessageOpen`],
-    /// [`SendError::Entropy`].
+    /// [`SendError::Unsupported`], [`SendError::Entropy`].
     #[inline]
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError<M>> {
         self.tx.send(message)
@@ -313,7 +313,8 @@ impl Connection {
     /// Queues a ping (RFC 6455 section 5.5.2); see [`Sender::ping`].
     ///
     /// # Errors
-    /// [`SendError::ControlTooLong`], [`SendError::Full`], [`SendError::Closed`], [`SendError::Entropy`].
+    /// [`SendError::ControlTooLong`], [`SendError::Full`], [`SendError::Closed`], [`SendError::Unsupported`],
+    /// [`SendError::Entropy`].
     pub fn ping(&mut self, now: Instant, payload: &[u8]) -> Result<(), SendError> {
         self.tx.ping(now, payload)
     }

@@ -140,7 +140,8 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::Full`] with the message when the queue is over `Limits::outgoing`; [`SendError::Closed`] after a
-    /// Close was sent or received; [`SendError::MessageOpen`] inside a message; [`SendError::Entropy`].
+    /// Close was sent or received; [`SendError::MessageOpen`] inside a message; [`SendError::Unsupported`] if the version
+    /// has no binary messages ([`Version::has_binary`]); [`SendError::Entropy`].
     #[inline]
     pub fn send<M: IntoMessage>(&mut self, message: M) -> Result<(), SendError<M>> {
         if !self.accepting || self.queue.pending() > self.high_water {
@@ -375,7 +376,8 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::ControlTooLong`] over 125 bytes; [`SendError::Full`] when 16 KiB of control frames wait;
-    /// [`SendError::Closed`]; [`SendError::Entropy`].
+    /// [`SendError::Closed`]; [`SendError::Unsupported`] if the version has no pings ([`Version::has_ping`]);
+    /// [`SendError::Entropy`].
     pub fn ping(&mut self, now: Instant, payload: &[u8]) -> Result<(), SendError> {
         let copy = ControlPayload::new(payload).ok_or(SendError::ControlTooLong(payload.len()))?;
         self.control(Opcode::Ping, payload)?;
@@ -447,7 +449,9 @@ impl Sender {
 
     /// Begins the closing handshake: the Close goes out after the messages queued before (RFC 6455 section 7.1.2).
     ///
-    /// An open message is cut off after its current frame. A second call does nothing.
+    /// An open message is cut off after its current frame; in hixie-76, which has no frames inside a message, the text
+    /// ends where it is. What a version has no place for (the code and reason before hybi-06, the Close itself in
+    /// hixie-75) is not sent. A second call does nothing.
     ///
     /// # Errors
     /// [`CloseError`] if the code may not be sent or the reason is too long.
