@@ -199,7 +199,6 @@ const fn high_bit_wide(word: u128) -> u8 {
 /// Appends `payload` XORed with `key` (already rotated), in one pass; says whether the result is ASCII.
 ///
 /// The caller has reserved the room; a vector without room grows all the same.
-#[inline]
 #[inline(always)]
 pub(crate) fn extend_masked(out: &mut Vec<u8>, key: [u8; 4], payload: &[u8]) -> bool {
     let (blocks, rest) = payload.as_chunks::<BLOCK>();
