@@ -1,7 +1,7 @@
 //! The closing handshake of every version: both ends, whoever begins.
 
-use ws_proto::connection::Negotiated;
-use ws_proto::{Config, Connection, ProtocolError, Role, Version};
+use ws_proto::connection::{Event, Negotiated};
+use ws_proto::{Config, Connection, Input, Instant, ProtocolError, Role, Version};
 use ws_tests::dialect::Dialect;
 use ws_tests::endpoint::Driven;
 use ws_tests::entropy::counting;
@@ -230,6 +230,30 @@ fn threat_016_each_version_has_its_own_close_codes() {
         let mut bad = end(&dialect, role);
         bad.receive(&dialect.frame(role.peer(), 0x88, b"\x03\xe8\xff"));
         assert_eq!(written_close(&dialect, &mut bad, role).unwrap()[..2], 1007_u16.to_be_bytes());
+    }
+}
+
+/// The older versions take codes that RFC 6455 reserves. Passed on to somebody else, they are left out.
+#[test]
+fn threat_016_a_close_that_is_passed_on_has_no_reserved_code() {
+    for code in [1004, 1005, 1006, 1015, 1016, 2500, 3000] {
+        let old = Dialect::new(Version::Hybi08);
+        let mut from = Connection::from_upgraded(Role::Server, old.negotiated(), Config::default(), counting());
+        let mut bytes = old.frame(Role::Client, 0x88, &[&u16::to_be_bytes(code)[..], b"why"].concat());
+        let mut input = Input::new(&mut bytes);
+        let Some(Event::Closing(frame)) = from.poll(Instant::ZERO, &mut input) else { panic!("no Close with {code}") };
+        for (dialect, role) in all().filter(|(dialect, _)| dialect.version.has_close_code()) {
+            let mut to = Connection::from_upgraded(role, dialect.negotiated(), Config::default(), counting());
+            to.close_with(Instant::ZERO, frame.clone());
+            let bytes = to.take_outgoing(Instant::ZERO).unwrap();
+            let (frames, _) = dialect.frames(role, &bytes);
+            let may_go = match dialect.version {
+                Version::Rfc6455 => code == 3000,
+                _ => !matches!(code, 1005 | 1006 | 1015),
+            };
+            let body = if may_go { [&code.to_be_bytes()[..], b"why"].concat() } else { Vec::new() };
+            assert_eq!(frames[0].payload, body, "{} {code}", dialect.version);
+        }
     }
 }
 

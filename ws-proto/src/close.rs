@@ -214,7 +214,14 @@ impl CloseFrame {
             CloseBody::Echo => self,
             #[cfg(feature = "legacy")]
             CloseBody::OldCode if self.code == CloseCode::TOO_BIG => Self { code: CloseCode(1004), ..self },
-            _ if self.code == CloseCode::NO_STATUS => Self::EMPTY,
+            // Who passes on what came from a peer of another version may hold a code that this one never sends.
+            #[cfg(feature = "legacy")]
+            CloseBody::OldCode | CloseBody::AnyCode
+                if matches!(self.code, CloseCode::NO_STATUS | CloseCode::ABNORMAL | CloseCode::TLS_FAILED) =>
+            {
+                Self::EMPTY
+            }
+            CloseBody::Code if !self.code.is_sendable() => Self::EMPTY,
             _ => self,
         }
     }

@@ -339,7 +339,7 @@ impl Connection {
     }
 
     /// Like [`Connection::close`], with a Close that is known to be legal; [`CloseFrame::EMPTY`] sends none of code and
-    /// reason.
+    /// reason. Nor does one that came from a peer of an older version, with a code that this version never sends.
     pub fn close_with(&mut self, now: Instant, frame: CloseFrame) {
         self.tx.begin_close(now, frame);
         self.exchange(now);
