@@ -1,7 +1,8 @@
 //! Frames as they were laid out before hybi-07.
 
 use super::super::Negotiated;
-use super::{ControlFrame, OpenMessage, Sender, Start, opcode};
+use super::control::ControlFrame;
+use super::{OpenMessage, Sender, Start, opcode};
 use crate::config::Config;
 use crate::entropy::EntropyError;
 use crate::error::SendError;
