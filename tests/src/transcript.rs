@@ -7,6 +7,7 @@ use ws_proto::deflate::{Deflate, DeflateFrame};
 use ws_proto::extension::{Agreement, Extension, Extensions};
 use ws_proto::{CloseCode, CloseFrame, Config, Delivery, Kind, Negotiated, Rate, Role, Version};
 
+use crate::dialect::Dialect;
 use crate::hex;
 
 /// One script.
@@ -22,6 +23,8 @@ pub struct Transcript {
     pub deflate: Deflate,
     /// The extension in use: what a client offered, and a server with these settings agreed to.
     pub extension: Option<String>,
+    /// The version of the protocol.
+    pub version: Version,
     /// Whether only the core itself can be driven this way, and no adapter.
     pub core_only: bool,
     /// What happens, with line numbers.
@@ -35,7 +38,7 @@ impl Transcript {
     /// If a server would not agree to the extension of the script.
     #[must_use]
     pub fn negotiated(&self) -> Negotiated {
-        let plain = Negotiated::new(Version::Rfc6455);
+        let plain = Dialect::new(self.version).negotiated();
         match &self.extension {
             Some(offer) => plain.with_extension(agreement(self.deflate, offer)),
             None => plain,
@@ -192,6 +195,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Transcript>, String> {
                 config: Config::default(),
                 deflate: Deflate::default(),
                 extension: None,
+                version: Version::Rfc6455,
                 core_only: false,
                 steps: Vec::new(),
             });
@@ -205,6 +209,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Transcript>, String> {
             "config" => config(&mut script.config, rest).map_err(fail)?,
             "deflate" => deflate(&mut script.deflate, rest).map_err(fail)?,
             "extension" => script.extension = Some(rest.into()),
+            "version" => script.version = rest.parse().map_err(|e| fail(format!("{rest:?}: {e}")))?,
             "core-only" => script.core_only = true,
             _ => script.steps.push((number, step(word, rest).map_err(fail)?)),
         }
@@ -255,6 +260,7 @@ fn config(config: &mut Config, rest: &str) -> Result<(), String> {
         "long-lengths" => config.leniency.long_lengths = true,
         "unmasked-frames" => config.leniency.unmasked_frames = true,
         "masked-frames" => config.leniency.masked_frames = true,
+        "hixie-binary" => config.leniency.hixie_binary = true,
         "keepalive" => config.timers.keepalive = time()?,
         "pong" => config.timers.pong = time()?,
         "idle" => config.timers.idle = time()?,

@@ -292,6 +292,8 @@ impl FromStr for Version {
     fn from_str(name: &str) -> Result<Self, UnknownVersion> {
         let same = |version: &&Self| match name {
             "rfc6455" | "hybi-13" => **version == Self::Rfc6455,
+            // Written as in the header: no sign, no leading zero.
+            _ if name.starts_with(['+', '0']) => false,
             _ => version.name() == name || version.number().is_some() && version.number() == name.parse().ok(),
         };
         Self::ALL.iter().find(same).copied().ok_or(UnknownVersion)
@@ -368,6 +370,16 @@ impl Default for Versions {
     }
 }
 
+impl fmt::Display for Versions {
+    /// The names with commas between, newest first; [`FromStr`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.iter().enumerate().try_for_each(|(n, version)| {
+            f.write_str(if n == 0 { "" } else { ", " })?;
+            version.fmt(f)
+        })
+    }
+}
+
 impl FromIterator<Version> for Versions {
     fn from_iter<I: IntoIterator<Item = Version>>(versions: I) -> Self {
         versions.into_iter().fold(Self::NONE, Self::with)
@@ -403,8 +415,12 @@ mod tests {
         assert_eq!(Version::ALL.len(), 11);
         assert_eq!("7".parse(), Ok(Version::Hybi07));
         assert_eq!("".parse::<Version>(), Err(UnknownVersion));
+        assert_eq!("013".parse::<Version>(), Err(UnknownVersion));
+        assert_eq!("+13".parse::<Version>(), Err(UnknownVersion));
         assert_eq!("hybi-09".parse::<Version>(), Err(UnknownVersion));
         assert_eq!("deployed".parse(), Ok(Versions::DEPLOYED));
+        assert_eq!(Versions::DEPLOYED.to_string(), "13, hybi-08, hybi-07, hixie-76, hixie-75");
+        assert_eq!(Versions::ALL.to_string().parse(), Ok(Versions::ALL));
         assert_eq!("13, hixie-75".parse(), Ok(Versions::MODERN.with(Version::Hixie75)));
         assert_eq!(Versions::ALL.iter().next(), Some(Version::Rfc6455));
     }

@@ -379,8 +379,7 @@ impl fmt::Display for ConnectError {
             Self::Timeout => f.write_str("connecting took too long"),
             Self::Refused(response) => write!(f, "the server refused with status {}", response.status()),
             Self::VersionRefused { offered, response } => {
-                write!(f, "the server refused with status {} and speaks version", response.status())?;
-                offered.iter().try_for_each(|version| write!(f, " {version}"))
+                write!(f, "the server refused with status {} and speaks {offered}", response.status())
             }
             Self::Handshake(error) => error.fmt(f),
             Self::Entropy(error) => error.fmt(f),

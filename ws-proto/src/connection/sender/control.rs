@@ -27,7 +27,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`SendError::ControlTooLong`] over 125 bytes; [`SendError::Full`] when 16 KiB of control frames wait;
-    /// [`SendError::Closed`]; [`SendError::Unsupported`] if the version has no pings ([`Version::has_ping`]);
+    /// [`SendError::Closed`]; [`SendError::Unsupported`] if the version has no pings ([`Version::has_ping`](crate::Version::has_ping));
     /// [`SendError::Entropy`].
     pub fn ping(&mut self, now: Instant, payload: &[u8]) -> Result<(), SendError> {
         let copy = ControlPayload::new(payload).ok_or(SendError::ControlTooLong(payload.len()))?;
