@@ -99,6 +99,7 @@ fn error(error: &Error) -> String {
         Error::MessageOpen => "message-open",
         Error::InvalidUtf8 => "utf8",
         Error::ControlTooLong(_) => "too-long",
+        Error::Unsupported(_) => "unsupported",
         _ => "other",
     }
     .into()

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use ws_proto::{Closed, EntropyError, SendError};
+use ws_proto::extension::EncodeError;
+use ws_proto::{Closed, EntropyError, SendError, Version};
 
 /// Why something could not be sent, or how a stream of messages ended.
 ///
@@ -23,8 +24,12 @@ pub enum Error {
     InvalidUtf8,
     /// A ping or pong payload of this many bytes; at most 125 are allowed (RFC 6455 section 5.5).
     ControlTooLong(usize),
+    /// The version of the protocol that was agreed has no such thing: binary messages, pings.
+    Unsupported(Version),
     /// No randomness for the mask key; nothing was sent.
     Entropy(EntropyError),
+    /// The extension in use could not encode the message: there was no memory for it, most likely. The connection ends.
+    Encoding(EncodeError),
 }
 
 impl fmt::Display for Error {
@@ -36,7 +41,9 @@ impl fmt::Display for Error {
             Self::MessageOpen => f.write_str("another message is being sent"),
             Self::InvalidUtf8 => f.write_str("the text is not UTF-8"),
             Self::ControlTooLong(n) => write!(f, "a control payload of {n} bytes; at most 125 are allowed"),
+            Self::Unsupported(version) => write!(f, "version {version} of the protocol can't do that"),
             Self::Entropy(error) => error.fmt(f),
+            Self::Encoding(error) => error.fmt(f),
         }
     }
 }
@@ -50,7 +57,9 @@ impl<M> From<SendError<M>> for Error {
             SendError::MessageOpen(_) => Self::MessageOpen,
             SendError::InvalidUtf8 => Self::InvalidUtf8,
             SendError::ControlTooLong(n) => Self::ControlTooLong(n),
+            SendError::Unsupported(version) => Self::Unsupported(version),
             SendError::Entropy(error) => Self::Entropy(error),
+            SendError::Encoding(error) => Self::Encoding(error),
             _ => Self::Closed,
         }
     }

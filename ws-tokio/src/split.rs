@@ -215,7 +215,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     ///
     /// # Errors
     /// [`Error::Closed`] after a Close was sent or received or the connection broke; [`Error::MessageOpen`],
-    /// [`Error::Entropy`].
+    /// [`Error::Unsupported`], [`Error::Entropy`], [`Error::Encoding`].
     ///
     /// # Cancel safety
     /// Cancel-safe: the message goes out whole or not at all. It is queued when the future is first polled, unless the
@@ -265,7 +265,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     /// Sends a ping of at most 125 bytes; the pong and its round-trip time come to the [`Receiver`].
     ///
     /// # Errors
-    /// [`Error::ControlTooLong`], [`Error::Closed`], [`Error::Entropy`].
+    /// [`Error::ControlTooLong`], [`Error::Closed`], [`Error::Unsupported`], [`Error::Entropy`].
     ///
     /// # Cancel safety
     /// As [`Sender::send`].

@@ -155,7 +155,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     ///
     /// # Errors
     /// [`Error::Closed`] after a Close was sent or received or the connection broke: `recv` then tells the end.
-    /// [`Error::MessageOpen`], [`Error::Entropy`].
+    /// [`Error::MessageOpen`], [`Error::Unsupported`], [`Error::Entropy`], [`Error::Encoding`].
     ///
     /// # Cancel safety
     /// Cancel-safe: the message goes out whole or not at all. It is queued when the future is first polled, unless the
@@ -266,7 +266,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// pings are sent without your doing.
     ///
     /// # Errors
-    /// [`Error::ControlTooLong`], [`Error::Closed`], [`Error::Entropy`].
+    /// [`Error::ControlTooLong`], [`Error::Closed`], [`Error::Unsupported`], [`Error::Entropy`].
     ///
     /// # Cancel safety
     /// As [`WebSocket::send`].
