@@ -1,6 +1,6 @@
 //! Compression that has hurt others: bombs, broken streams, windows, memory. Measured on the heap of this thread.
 //!
-//! What connections share belongs to the thread, whatever they do: up to eight inflaters, eight compressors, and 16 KiB.
+//! What connections share belongs to the thread, whatever they do: up to eight inflaters, eight compressors, and 32 KiB.
 //! It is made before anything is measured.
 
 use alloc_meter::Mark;
@@ -219,7 +219,7 @@ fn threat_038_a_small_frame_with_a_large_message() {
 
 #[test]
 fn threat_039_at_the_limit_a_message_comes_whole_or_not_at_all() {
-    let step = 16 * KIB;
+    let step = 32 * KIB;
     for limit in [1, 63, step - 1, step, step + 1, 2 * step - 1, 2 * step, 2 * step + 1, 3 * step, 5 * step] {
         for (text, ratio) in [(squeezable(1, limit + 1), 1), (squeezable(50, limit + 1), 50)] {
             for (len, fits) in [(limit - 1, true), (limit, true), (limit + 1, false)] {

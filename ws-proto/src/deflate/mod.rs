@@ -16,7 +16,7 @@
 //! 2^`receive_window_bits` bytes at most (with takeover; else nothing), and for what it sends as much, or with
 //! [`Deflate::shared_compressor`] off its compressor (see [`Deflate::memory_level`]). Within a message that arrives in
 //! several reads it also has an inflater, of 47 KiB. A thread keeps for its connections up to 8 inflaters, up to 8
-//! compressors, and 16 KiB besides.
+//! compressors, and 32 KiB besides.
 
 mod codec;
 mod compress;

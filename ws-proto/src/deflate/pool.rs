@@ -13,7 +13,7 @@ use std::vec::Vec;
 use zlib_rs::{DeflateConfig, Inflate};
 
 /// Bytes that are inflated or compressed at a time.
-pub(super) const SCRATCH: usize = 16 * 1024;
+pub(super) const SCRATCH: usize = 32 * 1024;
 /// Inflaters that a thread keeps.
 const INFLATERS: usize = 8;
 /// Compressors that a thread keeps, of whatever parameters.

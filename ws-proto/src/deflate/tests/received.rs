@@ -316,7 +316,7 @@ fn a_thread_that_ends() {
 fn bombs() {
     let bomb = encode(&mut *encoder(&Deflate::default(), 15, true), &vec![0; 1 << 20]);
     assert!(bomb.len() < 1200);
-    for limit in [0, 1, 1000, 16_383, 16_384, 16_385, (1 << 20) - 1] {
+    for limit in [0, 1, 1000, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, (1 << 20) - 1] {
         let mut out = Vec::new();
         let result = decoder().decode(&bomb, true, &mut Sink::new(&mut out, limit, ROOMY, false));
         assert_eq!((result, out.len() as u64), (Err(ProtocolError::MessageTooBig), limit));

@@ -21,7 +21,7 @@ fn what_is_sent_can_be_decoded() {
     for (takeover, settings) in [(true, Deflate::default()), (true, shared()), (false, shared())] {
         let mut encoder = encoder(&settings, 15, takeover);
         let mut decoder = decoder();
-        for len in [0, 1, 5, 100, 16_384, 100_000, 3, 0, 300_000, 1000] {
+        for len in [0, 1, 5, 100, 16_384, 32_768, 100_000, 3, 0, 300_000, 1000] {
             let text = mixed(&mut rng, len);
             let message = encode(&mut *encoder, &text);
             assert!(decode(&mut *decoder, &message).unwrap() == text);
