@@ -169,37 +169,26 @@ pub(super) const fn nonce(_: &Accept, _: &Request, _: &mut Negotiated) -> Result
 
 /// Server: the 101 (section 4.2.2). `nonce` is there in hybi-04; `extra` are finished header lines.
 pub(super) fn make_response(key: &[u8], negotiated: &Negotiated, nonce: Option<&Nonce>, extra: &str) -> Vec<u8> {
+    const START: &[u8] =
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
     let accept = accept(key);
-    let extension = negotiated.extension.as_ref().map(|agreed| agreed.extension().to_string());
-    let mut parts: [&[u8]; 13] = [
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
-        &accept,
-        b"\r\n",
-        b"",
-        b"",
-        b"",
-        b"",
-        b"",
-        b"",
-        b"",
-        b"",
-        b"",
-        b"\r\n",
-    ];
-    if let Some(name) = &negotiated.subprotocol {
-        (parts[3], parts[4], parts[5]) = (b"Sec-WebSocket-Protocol: ", name.as_bytes(), b"\r\n");
+    let mut lines = String::new();
+    if negotiated.subprotocol.is_some() || negotiated.extension.is_some() || nonce.is_some() {
+        let mut line = |name: &str, value: &str| lines.extend([name, value, "\r\n"]);
+        if let Some(name) = &negotiated.subprotocol {
+            line("Sec-WebSocket-Protocol: ", name);
+        }
+        if let Some(agreed) = &negotiated.extension {
+            line("Sec-WebSocket-Extensions: ", &agreed.extension().to_string());
+        }
+        if let Some(nonce) = nonce.and_then(|nonce| core::str::from_utf8(nonce).ok()) {
+            line("Sec-WebSocket-Nonce: ", nonce);
+        }
     }
-    if let Some(extension) = &extension {
-        (parts[6], parts[7], parts[8]) = (b"Sec-WebSocket-Extensions: ", extension.as_bytes(), b"\r\n");
+    let mut out = Vec::with_capacity(START.len() + accept.len() + 4 + lines.len() + extra.len());
+    for part in [START, &accept, b"\r\n", lines.as_bytes(), extra.as_bytes(), b"\r\n"] {
+        out.extend_from_slice(part);
     }
-    if let Some(nonce) = nonce {
-        (parts[9], parts[10], parts[11]) = (b"Sec-WebSocket-Nonce: ", nonce, b"\r\n");
-    }
-    let mut out = Vec::with_capacity(parts.iter().map(|p| p.len()).sum::<usize>() + extra.len());
-    let [parts @ .., end] = parts;
-    parts.iter().for_each(|part| out.extend_from_slice(part));
-    out.extend_from_slice(extra.as_bytes());
-    out.extend_from_slice(end);
     out
 }
 
