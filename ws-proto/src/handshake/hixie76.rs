@@ -154,18 +154,9 @@ pub(super) fn check_response(
     head: &ResponseHead,
     request: &ClientRequest,
 ) -> Result<Negotiated, HandshakeError> {
-    if head.minor != 1 {
-        return Err(HandshakeError::HttpVersion);
-    }
-    let fields = Fields::of(&head.headers);
     // Neither the reason nor the case of names and values is looked at: servers differ there.
-    if fields.upgrade.count > 1 {
-        return Err(HandshakeError::UpgradeRepeated);
-    }
-    if !fields.upgrade.value.is_some_and(|v| v.eq_ignore_ascii_case(b"websocket")) {
-        return Err(HandshakeError::Upgrade);
-    }
-    if !fields.says_upgrade || fields.connection.count > 1 {
+    let fields = Fields::of_switch(head)?;
+    if fields.connection.count > 1 {
         return Err(HandshakeError::Connection);
     }
     let mut negotiated = Negotiated::new(version);

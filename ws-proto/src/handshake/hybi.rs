@@ -232,19 +232,7 @@ pub(super) fn check_response(
     key: &Nonce,
 ) -> Result<Negotiated, HandshakeError> {
     let version = request.version;
-    if head.minor != 1 {
-        return Err(HandshakeError::HttpVersion);
-    }
-    let fields = Fields::of(&head.headers);
-    if fields.upgrade.count > 1 {
-        return Err(HandshakeError::UpgradeRepeated);
-    }
-    if !fields.upgrade.value.is_some_and(|v| v.eq_ignore_ascii_case(b"websocket")) {
-        return Err(HandshakeError::Upgrade);
-    }
-    if !fields.says_upgrade {
-        return Err(HandshakeError::Connection);
-    }
+    let fields = Fields::of_switch(head)?;
     match (fields.accept.value, fields.accept.count) {
         (None, _) => return Err(HandshakeError::AcceptMissing),
         (Some(value), 1) if value == accept(key) => {}

@@ -7,7 +7,7 @@ use super::server::ServerConfig;
 #[cfg(feature = "legacy")]
 use super::{hixie75, hixie76};
 use crate::http::syntax::{self, has_token};
-use crate::http::{Headers, Host, RequestHead, body};
+use crate::http::{Headers, Host, RequestHead, ResponseHead, body};
 use crate::version::Version;
 
 /// A header that should come once: its first value, and how often it came.
@@ -79,6 +79,24 @@ impl<'h> Fields<'h> {
             fields.sort(name, value);
         }
         fields
+    }
+
+    /// Client: those of a 101, which must switch to this protocol: RFC 6455 section 4.1, and since hixie-76.
+    pub(super) fn of_switch(head: &'h ResponseHead) -> Result<Self, HandshakeError> {
+        if head.minor != 1 {
+            return Err(HandshakeError::HttpVersion);
+        }
+        let fields = Self::of(&head.headers);
+        if fields.upgrade.count > 1 {
+            return Err(HandshakeError::UpgradeRepeated);
+        }
+        if !fields.upgrade.value.is_some_and(|v| v.eq_ignore_ascii_case(b"websocket")) {
+            return Err(HandshakeError::Upgrade);
+        }
+        if !fields.says_upgrade {
+            return Err(HandshakeError::Connection);
+        }
+        Ok(fields)
     }
 
     fn sort(&mut self, name: &[u8], value: &'h [u8]) {
