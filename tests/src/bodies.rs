@@ -277,7 +277,7 @@ pub fn round_trip(data: &[u8]) {
     let mut cut_by_hand = false;
     while !choices.is_empty() && messages < 64 {
         messages += 1;
-        cut_by_hand |= send_one(&mut sender, &mut choices, &mut sent);
+        cut_by_hand |= send_one(&mut sender, &mut choices, &mut sent, sending.auto_fragment);
         if choices.one_in(3) {
             // Otherwise control frames would overtake messages, which is legal but not what is looked at here.
             wire.extend(sender.take(usize::MAX));
@@ -308,12 +308,19 @@ pub fn round_trip(data: &[u8]) {
 }
 
 /// Says whether `Config::auto_fragment` has no say in the size of its frames.
-fn send_one(sender: &mut Driven<Connection>, choices: &mut Choices<'_>, sent: &mut VecDeque<Seen>) -> bool {
+fn send_one(
+    sender: &mut Driven<Connection>,
+    choices: &mut Choices<'_>,
+    sent: &mut VecDeque<Seen>,
+    fragment: Option<NonZeroUsize>,
+) -> bool {
     let now = sender.now;
     let how = choices.below(8);
     let repeat = if choices.one_in(4) { 1 + choices.below(5000) } else { 1 };
     let n = choices.below(40);
-    let bytes = choices.take(n).repeat(repeat);
+    let mut bytes = choices.take(n).repeat(repeat);
+    // Frames are kept one by one to be looked at: many tiny ones would take far more memory than their bytes.
+    bytes.truncate(fragment.map_or(usize::MAX, |max| max.get().saturating_mul(500)));
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(10_000)]).into_owned();
     let end = &mut sender.end;
     let is_text = |kind: Kind| if kind == Kind::Text { Seen::Text } else { Seen::Binary };
