@@ -1,0 +1,3 @@
+//! WebSockets on futures-io.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]

@@ -1,0 +1,3 @@
+//! WebSockets on threads.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
