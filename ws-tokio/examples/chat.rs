@@ -16,7 +16,6 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -29,8 +28,8 @@ use ws_tokio::deflate::Deflate;
 use ws_tokio::handshake::SubprotocolError;
 use ws_tokio::ws_proto::Versions;
 use ws_tokio::{
-    Accept, Acceptor, CloseCode, Config, Decision, HeaderError, Message, Receiver, Reply, Report, Request, Sender,
-    Server, ServerConfig, SubprotocolPolicy, Utf8Bytes, WebSocket,
+    Accept, Acceptor, Address, CloseCode, Config, Decision, HeaderError, Message, Receiver, Reply, Report, Request,
+    Sender, Server, ServerConfig, SubprotocolPolicy, Utf8Bytes, WebSocket,
 };
 
 #[path = "common/mod.rs"]
@@ -107,7 +106,7 @@ pub(crate) async fn bind(address: &str, versions: Versions, deflate: bool) -> Re
     config.subprotocols = subprotocols()?;
     config.extensions = deflate_if(deflate, Deflate::default());
     let server = Server::bind(address).await?.acceptor(Acceptor::new(config));
-    Ok(server.decide(|request: &Request, _: SocketAddr| {
+    Ok(server.decide(|request: &Request, _: &Address| {
         let decision = decide(request);
         async move { decision }
     }))

@@ -36,32 +36,85 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-mod accept;
-mod clock;
-mod connect;
-mod control;
-mod dial;
-mod driver;
-mod error;
-mod incoming;
 mod net;
-mod outgoing;
-mod pool;
-mod serve;
-mod split;
-mod stream;
-mod trace;
-mod websocket;
+mod runtime;
 
-pub use accept::{AcceptError, Acceptor, Decision, accept};
-pub use connect::{ConnectError, Connector, connect};
-pub use error::Error;
-pub use net::NetStream;
-pub use serve::{Incoming, Report, Server, ServerHandle};
-pub use split::{Receiver, Sender};
-pub use websocket::WebSocket;
+use tokio::io::{AsyncRead, AsyncWrite};
+use ws_adapter as engine;
 
-pub use ws_proto;
+pub use net::{Listener, NetStream};
+pub use runtime::Tokio;
+
+/// An open connection; see [`ws_adapter::WebSocket`].
+pub type WebSocket<T = NetStream> = engine::WebSocket<T, Tokio>;
+/// The half of a [`WebSocket`] that receives; see [`ws_adapter::Receiver`].
+pub type Receiver<T = NetStream> = engine::Receiver<T, Tokio>;
+/// The half of a [`WebSocket`] that sends; see [`ws_adapter::Sender`].
+pub type Sender<T = NetStream> = engine::Sender<T, Tokio>;
+/// Says how to open WebSockets to one target; see [`ws_adapter::Connector`].
+pub type Connector = engine::Connector<Tokio>;
+/// Accepts WebSockets with the same settings again and again; see [`ws_adapter::Acceptor`].
+pub type Acceptor = engine::Acceptor<Tokio>;
+/// Listens, does the handshakes, and runs a task for each connection; see [`ws_adapter::Server`].
+pub type Server = engine::Server<Tokio>;
+
+/// Opens a WebSocket to a `ws://` or `wss://` URL, with the default settings.
+///
+/// Looking up the name, connecting and the handshakes may take 10 s together. `TCP_NODELAY` is on. A
+/// [`Connector`] can do more.
+///
+/// # Errors
+/// [`ConnectError`].
+///
+/// # Cancel safety
+/// Dropping the future drops the socket; nothing stays behind.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut ws = ws_tokio::connect("ws://127.0.0.1:8080/chat").await?;
+/// ws.send("Hello").await?;
+/// while let Some(message) = ws.recv().await {
+///     println!("{message:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
+    Connector::new(url)?.connect().await.map(|(ws, _)| ws)
+}
+
+/// Does the server's side of the opening handshake on a transport that was just accepted.
+///
+/// Takes a WebSocket on any path, without a subprotocol and with the default settings; a plain HTTP request gets the
+/// status 426. An [`Acceptor`] can do more.
+///
+/// On a TCP stream this turns on `TCP_NODELAY`.
+///
+/// # Errors
+/// [`AcceptError`]. The client has then been answered, if that was possible.
+///
+/// # Cancel safety
+/// Dropping the future drops the transport; nothing stays behind.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let (stream, _) = listener.accept().await?;
+/// let mut ws = ws_tokio::accept(stream).await?;
+/// ws.send("Hello").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn accept<T>(transport: T) -> Result<WebSocket<T>, AcceptError>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    Acceptor::default().accept(transport).await.map(|(ws, _)| ws)
+}
+
+#[cfg(feature = "tls-core")]
+pub use ws_adapter::tls;
+pub use ws_adapter::{AcceptError, Address, ConnectError, Decision, Error, Incoming, Report, ServerHandle, ws_proto};
 pub use ws_proto::connection::{Chunk, Event, MessageWriter, Pong, Prepared, Stats};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate;

@@ -32,7 +32,7 @@ impl Running {
     async fn start() -> Self {
         let server = chat::bind("127.0.0.1:0", Versions::MODERN, false).await.unwrap();
         let hub = Arc::new(Hub::default());
-        let (address, handle) = (server.local_addr().unwrap(), server.handle());
+        let (address, handle) = (server.local_addr().unwrap().tcp().unwrap(), server.handle());
         let task = tokio::spawn(chat::serve(server, hub.clone()));
         Self { address, hub, handle, task }
     }

@@ -70,7 +70,7 @@ async fn both_ends_have_the_same_extension() {
 async fn a_server_compresses_over_tcp() {
     patiently(async {
         let server = Server::bind("127.0.0.1:0").await.unwrap().acceptor(Acceptor::new(compressing()));
-        let address = server.local_addr().unwrap();
+        let address = server.local_addr().unwrap().tcp().unwrap();
         tokio::spawn(server.serve(|mut ws, _| async move {
             while let Some(message) = ws.recv().await {
                 let _ = ws.send(message).await;

@@ -43,7 +43,7 @@ async fn server() -> Server {
 }
 
 fn start(server: Server) -> Running {
-    let (handle, address) = (server.handle(), server.local_addr().unwrap());
+    let (handle, address) = (server.handle(), server.local_addr().unwrap().tcp().unwrap());
     Running { handle, address, report: tokio::spawn(server.serve(|ws, _| echo(ws))) }
 }
 
@@ -101,12 +101,12 @@ async fn requests_are_decided_and_pages_served() {
         let server = server().await.decide(|request: &Request, peer| {
             let decision = match (request.path(), request.is_websocket()) {
                 ("/ws", true) => Decision::from(Accept::new()),
-                ("/", false) => Reply::text(200, &format!("hello {}", peer.ip())).into(),
+                ("/", false) => Reply::text(200, &format!("hello {}", peer.tcp().unwrap().ip())).into(),
                 _ => Reply::new(404).into(),
             };
             async { decision }
         });
-        let (handle, address) = (server.handle(), server.local_addr().unwrap());
+        let (handle, address) = (server.handle(), server.local_addr().unwrap().tcp().unwrap());
         let report = tokio::spawn(server.serve(move |mut ws, incoming| async move {
             assert_eq!(incoming.request.query(), Some("a=b"));
             ws.send(incoming.peer.to_string()).await.unwrap();
@@ -188,7 +188,7 @@ async fn threat_115_a_panic_ends_its_own_connection_with_1011() {
     std::panic::set_hook(Box::new(|_| {}));
     patiently(async {
         let server = server().await;
-        let (handle, address) = (server.handle(), server.local_addr().unwrap());
+        let (handle, address) = (server.handle(), server.local_addr().unwrap().tcp().unwrap());
         let report = tokio::spawn(server.serve(|mut ws, _| async move {
             while let Some(message) = ws.recv().await {
                 assert_ne!(message.as_text(), Some("panic"), "asked to");
@@ -367,7 +367,7 @@ async fn dropping_the_server_drops_its_connections() {
 async fn a_shutdown_is_noticed_by_halves_too() {
     patiently(async {
         let server = server().await;
-        let (handle, address) = (server.handle(), server.local_addr().unwrap());
+        let (handle, address) = (server.handle(), server.local_addr().unwrap().tcp().unwrap());
         let noticed = Arc::new(AtomicUsize::new(0));
         let count = noticed.clone();
         let report = tokio::spawn(server.serve(move |ws, _| {

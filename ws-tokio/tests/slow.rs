@@ -185,7 +185,7 @@ async fn a_slow_program_still_answers_a_close() {
 async fn a_busy_connection_hears_of_the_shutdown() {
     patiently(async {
         let server = ws_tokio::Server::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
+        let address = server.local_addr().unwrap().tcp().unwrap();
         let handle = server.handle();
         let serving = tokio::spawn(server.serve(|mut ws, _| async move {
             while ws.recv().await.is_some() {

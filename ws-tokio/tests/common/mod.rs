@@ -30,7 +30,7 @@ pub fn client<T: AsyncRead + AsyncWrite + Unpin>(transport: T) -> WebSocket<T> {
 /// An echo server on this thread, at a port of its own.
 pub async fn echo_server() -> (ws_tokio::ServerHandle, std::net::SocketAddr) {
     let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let (handle, address) = (server.handle(), server.local_addr().unwrap());
+    let (handle, address) = (server.handle(), server.local_addr().unwrap().tcp().unwrap());
     tokio::spawn(server.serve(|mut ws, _| async move {
         while let Some(message) = ws.recv().await {
             let _ = ws.send(message).await;

@@ -4,12 +4,12 @@
 #![cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 
 use std::io;
-use std::net::SocketAddr;
 
 use ws_proto::http::Target;
 use ws_proto::{Closed, Negotiated, Request};
 
 use crate::accept::AcceptError;
+use crate::address::Address;
 use crate::connect::ConnectError;
 use crate::serve::Report;
 
@@ -75,7 +75,7 @@ pub(crate) fn accept_failed(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be taken from the listener");
 }
 
-pub(crate) fn no_room(peer: SocketAddr) {
+pub(crate) fn no_room(peer: &Address) {
     #[cfg(feature = "tracing")]
     tracing::info!(%peer, "no room for a connection");
 }

@@ -4,39 +4,40 @@ mod hub;
 mod listen;
 
 use std::fmt;
-use std::future::{Future, poll_fn, ready};
+use std::future::{self, Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::ToSocketAddrs;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::time::{Instant, Sleep};
 use ws_proto::Request;
 
 use crate::accept::{AcceptError, Acceptor, Decision};
-use crate::net::NetStream;
+use crate::address::Address;
+use crate::clock::{Pause, within};
+use crate::runtime::Network;
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use crate::trace;
 use crate::websocket::WebSocket;
 use hub::{Hub, Place};
-use listen::{Backoff, Listen};
+use listen::Backoff;
 
 /// Tasks that tell clients that there is no room for them; further ones are dropped without a word.
 const MAX_REFUSALS: usize = 64;
 /// How long such a task lasts, and how much it reads.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
-const REFUSAL_BYTES: u64 = 64 * 1024;
+const REFUSAL_BYTES: usize = 64 * 1024;
 const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
 /// How long to wait for tasks that were aborted; only one that blocks its thread takes longer.
 const ABORT_TIME: Duration = Duration::from_secs(1);
 
-type Decide = dyn Fn(&Request, SocketAddr) -> Pin<Box<dyn Future<Output = Decision> + Send>> + Send + Sync;
+type Decide = dyn Fn(&Request, &Address) -> Pin<Box<dyn Future<Output = Decision> + Send>> + Send + Sync;
 
-/// Listens on a TCP port, does the handshakes, and runs a task for each connection.
+/// Listens on a TCP port or a Unix socket, does the handshakes, and runs a task for each connection.
 ///
 /// ```no_run
 /// # async fn example() -> std::io::Result<()> {
@@ -55,9 +56,11 @@ type Decide = dyn Fn(&Request, SocketAddr) -> Pin<Box<dyn Future<Output = Decisi
 /// # Ok(())
 /// # }
 /// ```
-pub struct Server {
-    listener: TcpListener,
-    acceptor: Acceptor,
+pub struct Server<R: Network> {
+    listener: R::Listener,
+    acceptor: Acceptor<R>,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
     decide: Arc<Decide>,
     max_connections: usize,
     max_pending_handshakes: usize,
@@ -71,7 +74,7 @@ pub struct Incoming {
     /// The request that asked for the WebSocket. It takes memory: drop it when it is no longer of use.
     pub request: Request,
     /// The address of the peer.
-    pub peer: SocketAddr,
+    pub peer: Address,
 }
 
 /// What a server did, told when it has ended.
@@ -94,8 +97,8 @@ pub struct Report {
     pub accept_errors: u64,
 }
 
-impl Server {
-    /// Listens on an address; port 0 is any free one.
+impl<R: Network> Server<R> {
+    /// Listens on a TCP address; port 0 is any free one. A name is looked up before this returns.
     ///
     /// # Errors
     /// If the address can't be used.
@@ -103,16 +106,36 @@ impl Server {
     /// # Cancel safety
     /// Dropping the future drops the listener; nothing stays behind.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        TcpListener::bind(address).await.map(Self::new)
+        R::listen(listen::tcp(address)?).map(Self::on)
+    }
+
+    /// Listens on a Unix socket, whose path must not exist yet. It is not removed when the server has ended.
+    ///
+    /// # Errors
+    /// If the path can't be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the listener; the socket file stays behind.
+    #[cfg(unix)]
+    pub async fn bind_unix(path: impl AsRef<std::path::Path>) -> io::Result<Self> {
+        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        R::listen_unix(listener).map(Self::on)
     }
 
     /// A server on a listener that was made elsewhere.
     #[must_use]
-    pub fn new(listener: TcpListener) -> Self {
+    pub fn new(listener: impl Into<R::Listener>) -> Self {
+        Self::on(listener.into())
+    }
+
+    fn on(listener: R::Listener) -> Self {
         Self {
             listener,
             acceptor: Acceptor::default(),
-            decide: Arc::new(|request, _| Box::pin(ready(Decision::default_for(request)))),
+            #[cfg(feature = "tls")]
+            tls: None,
+            decide: Arc::new(|request, _| Box::pin(future::ready(Decision::default_for(request)))),
             max_connections: 10_000,
             max_pending_handshakes: 1_000,
             hub: Arc::default(),
@@ -121,8 +144,16 @@ impl Server {
 
     /// The settings of handshakes and connections.
     #[must_use]
-    pub fn acceptor(mut self, acceptor: Acceptor) -> Self {
+    pub fn acceptor(mut self, acceptor: Acceptor<R>) -> Self {
         self.acceptor = acceptor;
+        self
+    }
+
+    /// Speaks TLS, and nothing else, on this listener. Default: no TLS. `Timers::handshake` is for both handshakes.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -132,15 +163,15 @@ impl Server {
     #[must_use]
     pub fn decide<D, F>(mut self, decide: D) -> Self
     where
-        D: Fn(&Request, SocketAddr) -> F + Send + Sync + 'static,
+        D: Fn(&Request, &Address) -> F + Send + Sync + 'static,
         F: Future<Output = Decision> + Send + 'static,
     {
         self.decide = Arc::new(move |request, peer| Box::pin(decide(request, peer)));
         self
     }
 
-    /// TCP connections at a time, handshakes included. Default: 10,000. Further ones get 503 and are closed, their
-    /// request unread.
+    /// Connections at a time, handshakes included. Default: 10,000. Further ones get 503 and are closed, their
+    /// request unread; those that want TLS are just closed.
     #[must_use]
     pub fn max_connections(mut self, most: usize) -> Self {
         self.max_connections = most;
@@ -158,8 +189,8 @@ impl Server {
     ///
     /// # Errors
     /// If the operating system does not tell.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn local_addr(&self) -> io::Result<Address> {
+        R::local_addr(&self.listener)
     }
 
     /// A handle by which the server can be shut down.
@@ -178,7 +209,7 @@ impl Server {
     /// Dropping the future closes the listener and aborts all connections.
     pub async fn serve<H, F>(self, handler: H) -> Report
     where
-        H: Fn(WebSocket, Incoming) -> F + Send + Sync + 'static,
+        H: Fn(WebSocket<R::Stream, R>, Incoming) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let hub = self.hub.clone();
@@ -186,9 +217,9 @@ impl Server {
         let patience = self.accept_all(Arc::new(handler)).await;
         trace::shutting_down(hub.count().0);
         hub.go_away();
-        within(patience, hub.all_gone()).await;
+        within::<R, _>(Some(patience), hub.all_gone()).await;
         hub.abort_all();
-        within(ABORT_TIME, hub.all_gone()).await;
+        within::<R, _>(Some(ABORT_TIME), hub.all_gone()).await;
         let report = hub.report();
         trace::ended(&report);
         report
@@ -197,30 +228,39 @@ impl Server {
     /// Accepts until the shutdown; gives how long connections may take to end.
     async fn accept_all<H, F>(self, handler: Arc<H>) -> Duration
     where
-        H: Fn(WebSocket, Incoming) -> F + Send + Sync + 'static,
+        H: Fn(WebSocket<R::Stream, R>, Incoming) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { listener, acceptor, decide, max_connections, max_pending_handshakes, hub } = self;
-        let mut accepting = Accepting { listener, hub: &hub, backoff: Backoff::default(), pause: None };
-        while let Some((tcp, peer)) = accepting.next().await {
-            let (connections, pending) = hub.count();
-            if connections >= max_connections || pending >= max_pending_handshakes {
-                trace::no_room(peer);
-                refuse(&hub, tcp);
+        let mut accepting =
+            Accepting::<R> { listener: self.listener, hub: &self.hub, backoff: Backoff::default(), pause: None };
+        let hands = Hands {
+            acceptor: self.acceptor,
+            #[cfg(feature = "tls")]
+            tls: self.tls,
+            decide: self.decide,
+        };
+        while let Some((stream, peer)) = accepting.next().await {
+            let (connections, pending) = self.hub.count();
+            if connections >= self.max_connections || pending >= self.max_pending_handshakes {
+                trace::no_room(&peer);
+                hands.refuse(&self.hub, stream);
                 continue;
             }
-            let hands = Box::pin(shake_hands(tcp, peer, acceptor.clone(), decide.clone()));
-            hub.spawn(|place| run(place, hands, handler.clone()));
+            let shaking = Box::pin(hands.clone().shake(stream, peer));
+            if let Err(error) = self.hub.spawn::<R, _>(|place| run(place, shaking, handler.clone())) {
+                trace::accept_failed(&error);
+            }
         }
-        hub.patience()
+        self.hub.patience()
     }
 }
 
 /// The task of a connection. The handshake is in a box, so that it does not take room for as long as the task lives.
-async fn run<S, H, F>(mut place: Place, hands: Pin<Box<S>>, handler: Arc<H>)
+async fn run<R, S, H, F>(mut place: Place, hands: Pin<Box<S>>, handler: Arc<H>)
 where
-    S: Future<Output = Result<(WebSocket, Incoming), AcceptError>>,
-    H: Fn(WebSocket, Incoming) -> F,
+    R: Network,
+    S: Future<Output = Result<(WebSocket<R::Stream, R>, Incoming), AcceptError>>,
+    H: Fn(WebSocket<R::Stream, R>, Incoming) -> F,
     F: Future<Output = ()>,
 {
     let running = match hands.await {
@@ -235,38 +275,72 @@ where
     place.done();
 }
 
-async fn shake_hands(
-    tcp: TcpStream,
-    peer: SocketAddr,
-    acceptor: Acceptor,
+/// What it takes to do a handshake.
+struct Hands<R> {
+    acceptor: Acceptor<R>,
+    #[cfg(feature = "tls")]
+    tls: Option<ServerTls>,
     decide: Arc<Decide>,
-) -> Result<(WebSocket, Incoming), AcceptError> {
-    let (ws, request) = acceptor.accept_with(NetStream::from(tcp), |request| decide(request, peer)).await?;
-    Ok((ws, Incoming { request, peer }))
 }
 
-/// Says that there is no room, without looking at what the client wants.
-fn refuse(hub: &Arc<Hub>, mut tcp: TcpStream) {
-    let Some(refusal) = hub.reject(MAX_REFUSALS) else { return };
-    tokio::spawn(async move {
-        let _refusal = refusal;
-        within(REFUSAL_TIME, async {
-            let _ = tcp.write_all(NO_ROOM).await;
-            let _ = tcp.shutdown().await;
-            // What is left unread when the socket is closed could take the answer with it.
-            let mut rest = tcp.take(REFUSAL_BYTES);
-            let mut scratch = [0; 512];
-            while rest.read(&mut scratch).await.is_ok_and(|n| n > 0) {}
-        })
-        .await;
-    });
-}
-
-async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    match Instant::now().checked_add(limit) {
-        Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
-        None => Some(future.await),
+impl<R: Network> Clone for Hands<R> {
+    fn clone(&self) -> Self {
+        Self {
+            acceptor: self.acceptor.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            decide: self.decide.clone(),
+        }
     }
+}
+
+impl<R: Network> Hands<R> {
+    async fn shake(self, stream: R::Stream, peer: Address) -> Result<(WebSocket<R::Stream, R>, Incoming), AcceptError> {
+        let Self { acceptor, decide, .. } = &self;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let (ws, request) = acceptor.accept_tls_with(stream, tls, |request| decide(request, &peer)).await?;
+            return Ok((ws, Incoming { request, peer }));
+        }
+        let (ws, request) = acceptor.accept_with(stream, |request| decide(request, &peer)).await?;
+        Ok((ws, Incoming { request, peer }))
+    }
+
+    /// Says that there is no room, without looking at what the client wants.
+    fn refuse(&self, hub: &Arc<Hub>, mut stream: R::Stream) {
+        let Some(refusal) = hub.reject(MAX_REFUSALS) else { return };
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            // To say it in TLS would be most of the work that there is no room for.
+            return;
+        }
+        let task = async move {
+            let _refusal = refusal;
+            within::<R, _>(Some(REFUSAL_TIME), say_no::<R>(&mut stream)).await;
+        };
+        // Where there is no room even for that, the connection is dropped.
+        let _ = R::spawn(task);
+    }
+}
+
+async fn say_no<R: Network>(stream: &mut R::Stream) -> io::Result<()> {
+    let mut answer = NO_ROOM;
+    while !answer.is_empty() {
+        let n = poll_fn(|cx| R::poll_write(stream, cx, answer)).await?;
+        answer = answer.get(n..).filter(|_| n > 0).ok_or(io::ErrorKind::WriteZero)?;
+    }
+    poll_fn(|cx| R::poll_flush(stream, cx)).await?;
+    poll_fn(|cx| R::poll_shutdown(stream, cx)).await?;
+    // What is left unread when the socket is closed could take the answer with it.
+    let mut scratch = [0; 512];
+    let mut rest = REFUSAL_BYTES;
+    while rest > 0 {
+        match poll_fn(|cx| R::poll_read(stream, cx, &mut scratch)).await? {
+            0 => break,
+            n => rest = rest.saturating_sub(n),
+        }
+    }
+    Ok(())
 }
 
 struct AbortOnDrop<'h>(&'h Hub);
@@ -278,29 +352,29 @@ impl Drop for AbortOnDrop<'_> {
 }
 
 /// The accept loop, one connection at a time.
-struct Accepting<'h, L> {
-    listener: L,
+struct Accepting<'h, R: Network> {
+    listener: R::Listener,
     hub: &'h Hub,
     backoff: Backoff,
-    pause: Option<Pin<Box<Sleep>>>,
+    pause: Option<Pause<R>>,
 }
 
-impl<L: Listen> Accepting<'_, L> {
+impl<R: Network> Accepting<'_, R> {
     /// The next connection; `None` once the server is shutting down.
-    async fn next(&mut self) -> Option<(TcpStream, SocketAddr)> {
+    async fn next(&mut self) -> Option<(R::Stream, Address)> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TcpStream, SocketAddr)>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(R::Stream, Address)>> {
         loop {
             if self.hub.poll_shutdown(cx) {
                 return Poll::Ready(None);
             }
             if let Some(pause) = &mut self.pause {
-                std::task::ready!(pause.as_mut().poll(cx));
+                ready!(pause.poll(cx));
                 self.pause = None;
             }
-            match std::task::ready!(self.listener.poll_accept(cx)) {
+            match ready!(R::poll_accept(&mut self.listener, cx)) {
                 Ok(accepted) => {
                     self.backoff.succeeded();
                     return Poll::Ready(Some(accepted));
@@ -308,14 +382,14 @@ impl<L: Listen> Accepting<'_, L> {
                 Err(error) => {
                     trace::accept_failed(&error);
                     self.hub.accept_failed();
-                    self.pause = self.backoff.failed(&error).map(|pause| Box::pin(tokio::time::sleep(pause)));
+                    self.pause = self.backoff.failed(&error).map(Pause::new);
                 }
             }
         }
     }
 }
 
-impl fmt::Debug for Server {
+impl<R: Network> fmt::Debug for Server<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("listener", &self.listener)
@@ -341,7 +415,7 @@ impl ServerHandle {
         self.hub.shut_down(patience);
     }
 
-    /// TCP connections, handshakes included.
+    /// Connections, handshakes included.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.hub.count().0
@@ -350,39 +424,17 @@ impl ServerHandle {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+    use crate::testing::{Failing, Flood, Testing};
 
-    /// Fails some times with the error of a system that has no more file descriptors.
-    struct Failing {
-        failures: u32,
-        calls: u32,
-        connection: Option<(TcpStream, SocketAddr)>,
-    }
-
-    impl Listen for Failing {
-        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-            self.calls += 1;
-            if self.calls <= self.failures {
-                return Poll::Ready(Err(io::Error::from_raw_os_error(24)));
-            }
-            self.connection.take().map_or(Poll::Pending, |connection| Poll::Ready(Ok(connection)))
-        }
-    }
-
-    async fn connection() -> (TcpStream, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let connecting = TcpStream::connect(listener.local_addr().unwrap());
-        let (_, accepted) = tokio::join!(connecting, listener.accept());
-        accepted.unwrap()
-    }
-
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn threat_118_a_shortage_is_waited_out_without_spinning() {
-        let connection = Some(connection().await);
-        tokio::time::pause();
+        let connection = Some(Flood::default());
         let hub = Hub::default();
         let listener = Failing { failures: 20, calls: 0, connection };
-        let mut accepting = Accepting { listener, hub: &hub, backoff: Backoff::default(), pause: None };
+        let mut accepting = Accepting::<Testing> { listener, hub: &hub, backoff: Backoff::default(), pause: None };
         let start = Instant::now();
         assert!(accepting.next().await.is_some());
         // 10, 20, 40 ... ms, and then a second each: few calls in a long time, and no longer than a second too late.
@@ -395,7 +447,7 @@ mod tests {
     async fn threat_118_a_shutdown_ends_the_pause() {
         let hub = Arc::new(Hub::default());
         let listener = Failing { failures: u32::MAX, calls: 0, connection: None };
-        let mut accepting = Accepting { listener, hub: &hub, backoff: Backoff::default(), pause: None };
+        let mut accepting = Accepting::<Testing> { listener, hub: &hub, backoff: Backoff::default(), pause: None };
         let later = tokio::spawn({
             let hub = hub.clone();
             async move {

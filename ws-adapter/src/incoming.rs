@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::connection::{Event, Receiver as Half, Shutdown};
 use ws_proto::{Cause, CloseCode, Closed, Input, Instant};
 
@@ -13,6 +12,7 @@ use crate::clock::{Clock, Timer};
 use crate::control::{Control, Order};
 use crate::outgoing::{FLUSH_AT, Out};
 use crate::pool;
+use crate::runtime::{Runtime, Transfer};
 use crate::trace;
 
 /// Events after which a task lets others run, if its connection never made it wait.
@@ -26,27 +26,27 @@ const PONGS: u32 = 16;
 const AFTERMATH: Duration = Duration::from_secs(1);
 
 /// Access to the way out: directly, or through the lock of a split connection.
-pub(crate) trait Reach<T> {
+pub(crate) trait Reach<T, R: Runtime> {
     /// Runs `f`; wake-ups of the context that it is given reach `cx`.
-    fn reach<R>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T>, &mut Context<'_>) -> R) -> R;
+    fn reach<U>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T, R>, &mut Context<'_>) -> U) -> U;
 
     /// Others that wait for the connection must look again.
     fn changed(&mut self) {}
 }
 
-impl<T> Reach<T> for Out<T> {
+impl<T, R: Runtime> Reach<T, R> for Out<T, R> {
     #[inline]
-    fn reach<R>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T>, &mut Context<'_>) -> R) -> R {
+    fn reach<U>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T, R>, &mut Context<'_>) -> U) -> U {
         f(self, cx)
     }
 }
 
 /// The receiving half, its input, and how the connection ended.
 #[derive(Debug)]
-pub(crate) struct In {
+pub(crate) struct In<R: Runtime> {
     pub(crate) rx: Half,
-    pub(crate) timer: Timer,
-    clock: Clock,
+    pub(crate) timer: Timer<R>,
+    clock: Clock<R>,
     /// When input last arrived.
     now: Instant,
     /// Holds `start..end` unparsed; `None` when everything was parsed.
@@ -69,8 +69,8 @@ pub(crate) struct In {
     pub(crate) control: Option<Arc<Control>>,
 }
 
-impl In {
-    pub(crate) fn new(mut rx: Half, clock: Clock) -> Self {
+impl<R: Runtime> In<R> {
+    pub(crate) fn new(mut rx: Half, clock: Clock<R>) -> Self {
         let now = clock.now();
         rx.handle_timeout(now, 0);
         Self {
@@ -101,11 +101,11 @@ impl In {
 
     /// Parses up to the next event that `f` wants; `None` when all input is parsed.
     #[inline]
-    fn parse<T, A, R, F>(&mut self, out: &mut A, cx: &mut Context<'_>, f: &mut F) -> Option<R>
+    fn parse<T, A, U, F>(&mut self, out: &mut A, cx: &mut Context<'_>, f: &mut F) -> Option<U>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
-        A: Reach<T>,
-        F: FnMut(Event<'_>) -> Option<R>,
+        R: Transfer<T>,
+        A: Reach<T, R>,
+        F: FnMut(Event<'_>) -> Option<U>,
     {
         loop {
             let unparsed =
@@ -159,8 +159,8 @@ impl In {
     /// Reads once into an empty buffer.
     fn poll_fill<T, A>(&mut self, out: &mut A, cx: &mut Context<'_>) -> Poll<()>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
-        A: Reach<T>,
+        R: Transfer<T>,
+        A: Reach<T, R>,
     {
         let mut buffer = pool::take();
         let ending = self.ending;
@@ -204,7 +204,7 @@ impl In {
         }
     }
 
-    fn stream_ended<T, A: Reach<T>>(&mut self, out: &mut A, cx: &mut Context<'_>, error: Option<io::Error>) {
+    fn stream_ended<T, A: Reach<T, R>>(&mut self, out: &mut A, cx: &mut Context<'_>, error: Option<io::Error>) {
         self.eof = true;
         self.now = self.clock.now();
         let (gone, broken) = out.reach(cx, |out, _| (out.io.is_none(), out.broken_since().is_some()));
@@ -223,7 +223,7 @@ impl In {
     }
 
     /// Lets the two halves know of each other's doings. Says whether the connection is over.
-    fn exchange<T>(&mut self, out: &mut Out<T>) -> bool {
+    fn exchange<T>(&mut self, out: &mut Out<T, R>) -> bool {
         loop {
             if let Some(owed) = self.rx.take_owed() {
                 out.tx.settle(self.now, owed);
@@ -238,8 +238,8 @@ impl In {
     /// What follows from all that was parsed: whether the connection is over.
     fn conclude<T, A>(&mut self, out: &mut A, cx: &mut Context<'_>) -> bool
     where
-        T: AsyncRead + AsyncWrite + Unpin,
-        A: Reach<T>,
+        R: Transfer<T>,
+        A: Reach<T, R>,
     {
         out.reach(cx, |out, _| self.exchange(out));
         if let Some(Event::Closed(closed)) = self.rx.ended(self.now) {
@@ -256,7 +256,7 @@ impl In {
         self.closed.is_some()
     }
 
-    fn finish<T>(&mut self, out: &mut Out<T>, closed: Closed) {
+    fn finish<T>(&mut self, out: &mut Out<T, R>, closed: Closed) {
         self.exchange(out);
         trace::closed(&closed);
         self.closed = Some(Box::new(closed));
@@ -273,7 +273,7 @@ impl In {
     }
 
     /// Ends the connection without a closing handshake.
-    pub(crate) fn abort<T>(&mut self, out: &mut Out<T>) {
+    pub(crate) fn abort<T>(&mut self, out: &mut Out<T, R>) {
         if self.closed.is_none() {
             self.rx.abort(self.now);
             if let Some(Event::Closed(closed)) = self.rx.ended(self.now) {
@@ -284,7 +284,7 @@ impl In {
     }
 
     /// Does what the server says, if it says something.
-    fn obey<T, A: Reach<T>>(&mut self, out: &mut A, cx: &mut Context<'_>) {
+    fn obey<T, A: Reach<T, R>>(&mut self, out: &mut A, cx: &mut Context<'_>) {
         if let Some(order) = self.control.as_ref().and_then(|control| control.poll(cx)) {
             out.reach(cx, |out, _| match order {
                 // A second time it does nothing.
@@ -298,11 +298,11 @@ impl In {
     ///
     /// Gives what `f` makes of the next event that it wants, `None` at the end of the connection.
     #[inline]
-    pub(crate) fn poll_next<T, A, R, F>(&mut self, out: &mut A, cx: &mut Context<'_>, f: &mut F) -> Poll<Option<R>>
+    pub(crate) fn poll_next<T, A, U, F>(&mut self, out: &mut A, cx: &mut Context<'_>, f: &mut F) -> Poll<Option<U>>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
-        A: Reach<T>,
-        F: FnMut(Event<'_>) -> Option<R>,
+        R: Transfer<T>,
+        A: Reach<T, R>,
+        F: FnMut(Event<'_>) -> Option<U>,
     {
         if self.closed.is_some() {
             return Poll::Ready(None);
@@ -339,10 +339,10 @@ impl In {
 
     /// Lets other tasks run although there is input; what must not wait for a pause of the peer is done before.
     #[cold]
-    fn take_a_break<T, A, R>(&mut self, out: &mut A, cx: &mut Context<'_>) -> Poll<Option<R>>
+    fn take_a_break<T, A, U>(&mut self, out: &mut A, cx: &mut Context<'_>) -> Poll<Option<U>>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
-        A: Reach<T>,
+        R: Transfer<T>,
+        A: Reach<T, R>,
     {
         self.spent = 0;
         self.obey(out, cx);
@@ -366,8 +366,8 @@ impl In {
     /// Nothing can be read now. Ready if something has changed that makes another look worth while.
     fn poll_wait<T, A>(&mut self, out: &mut A, cx: &mut Context<'_>) -> Poll<()>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
-        A: Reach<T>,
+        R: Transfer<T>,
+        A: Reach<T, R>,
     {
         self.obey(out, cx);
         loop {
@@ -385,9 +385,9 @@ impl In {
     }
 
     /// Writes what is queued, shuts down if it is time to; gives the next deadline.
-    fn poll_out<T>(&mut self, out: &mut Out<T>, cx: &mut Context<'_>) -> Option<Instant>
+    fn poll_out<T>(&mut self, out: &mut Out<T, R>, cx: &mut Context<'_>) -> Option<Instant>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        R: Transfer<T>,
     {
         let mut deadline = None;
         loop {
@@ -427,7 +427,7 @@ impl In {
     ///
     /// At once, not after a while: buffers of many connections would otherwise lie between what stays, and the
     /// system would never see their pages again.
-    fn release<T>(&mut self, out: &mut Out<T>) {
+    fn release<T>(&mut self, out: &mut Out<T, R>) {
         if !out.used {
             return;
         }
@@ -440,7 +440,7 @@ impl In {
         out.tx.release_memory();
     }
 
-    fn handle_timeout<T>(&mut self, out: &mut Out<T>) {
+    fn handle_timeout<T>(&mut self, out: &mut Out<T, R>) {
         if out.broken_since().is_some_and(|since| self.now >= since.saturating_add(AFTERMATH)) {
             self.rx.transport_failed(self.now);
         }
@@ -454,12 +454,12 @@ impl In {
     /// Ready with false if nothing more can be written.
     pub(crate) fn poll_flush<T>(
         &mut self,
-        out: &mut Out<T>,
+        out: &mut Out<T, R>,
         cx: &mut Context<'_>,
-        enough: fn(&Out<T>) -> bool,
+        enough: fn(&Out<T, R>) -> bool,
     ) -> Poll<bool>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        R: Transfer<T>,
     {
         loop {
             match out.poll_drain(cx) {
@@ -482,51 +482,18 @@ impl In {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-
-    use tokio::io::ReadBuf;
     use ws_proto::{Config, Negotiated, Role, Version};
 
     use super::*;
+    use crate::testing::{Flood, Testing};
     use crate::websocket::WebSocket;
-
-    /// A peer that sends pongs without a pause, and takes everything.
-    #[derive(Default)]
-    struct Flood {
-        sent: usize,
-        taken: Vec<u8>,
-    }
-
-    impl AsyncRead for Flood {
-        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            let pong = [0x8a, 0x80, 1, 2, 3, 4];
-            let room = buf.remaining();
-            buf.put_slice(&pong.into_iter().cycle().skip(self.sent % pong.len()).take(room).collect::<Vec<_>>());
-            self.sent += room;
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl AsyncWrite for Flood {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            self.taken.extend_from_slice(bytes);
-            Poll::Ready(Ok(bytes.len()))
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
 
     #[tokio::test]
     async fn threat_120_an_order_reaches_a_connection_that_always_has_input() {
         for order in [Order::GoAway, Order::Abort] {
             let negotiated = Negotiated::new(Version::Rfc6455);
-            let mut ws = WebSocket::from_upgraded(Flood::default(), Role::Server, negotiated, Config::default());
+            let mut ws =
+                WebSocket::<_, Testing>::from_upgraded(Flood::default(), Role::Server, negotiated, Config::default());
             let control = Arc::new(Control::default());
             ws.set_control(control.clone());
             let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -6,16 +6,16 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 use futures_sink::Sink;
-use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::{CloseCode, Message, SendError};
 
 use crate::error::Error;
 use crate::incoming::In;
+use crate::runtime::{Runtime, Transfer};
 use crate::split::{Receiver, Sender};
 use crate::websocket::WebSocket;
 
 /// At the end: one error, unless the connection ended by a closing handshake.
-fn end(inn: &mut In) -> Option<Result<Message, Error>> {
+fn end<R: Runtime>(inn: &mut In<R>) -> Option<Result<Message, Error>> {
     if inn.told {
         return None;
     }
@@ -25,7 +25,7 @@ fn end(inn: &mut In) -> Option<Result<Message, Error>> {
 }
 
 /// Whole messages. At the end comes one [`Error::Ended`], unless the connection was closed by a closing handshake.
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<T> {
+impl<T, R: Transfer<T>> Stream for WebSocket<T, R> {
     type Item = Result<Message, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -36,14 +36,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> FusedStream for WebSocket<T> {
+impl<T, R: Transfer<T>> FusedStream for WebSocket<T, R> {
     fn is_terminated(&self) -> bool {
         self.is_told()
     }
 }
 
 /// Whole messages. At the end comes one [`Error::Ended`], unless the connection was closed by a closing handshake.
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<T> {
+impl<T, R: Transfer<T>> Stream for Receiver<T, R> {
     type Item = Result<Message, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -54,7 +54,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for Receiver<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> FusedStream for Receiver<T> {
+impl<T, R: Transfer<T>> FusedStream for Receiver<T, R> {
     fn is_terminated(&self) -> bool {
         self.inn.told
     }
@@ -76,7 +76,7 @@ fn done(result: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// `poll_close` sends a Close with 1000; the stream then tells when the connection has ended.
-impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<T> {
+impl<T, R: Transfer<T>> Sink<Message> for WebSocket<T, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -98,7 +98,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<T> {
 }
 
 /// `poll_close` sends a Close with 1000; the receiver then tells when the connection has ended.
-impl<T: AsyncRead + AsyncWrite + Unpin> Sink<Message> for Sender<T> {
+impl<T, R: Transfer<T>> Sink<Message> for Sender<T, R> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

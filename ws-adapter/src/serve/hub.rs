@@ -1,15 +1,15 @@
 //! All connections of a server: how many there are, and the line to each.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
-
 use super::Report;
 use crate::control::{Control, Order};
+use crate::runtime::Network;
 
 /// Shared by the server, its handles, and the tasks of its connections.
 #[derive(Debug, Default)]
@@ -34,7 +34,6 @@ struct State {
 #[derive(Debug)]
 struct Line {
     control: Arc<Control>,
-    task: Option<AbortHandle>,
     open: bool,
     aborted: bool,
 }
@@ -68,7 +67,10 @@ impl Hub {
     }
 
     /// Runs a connection in a task.
-    pub(super) fn spawn<F>(self: &Arc<Self>, connection: impl FnOnce(Place) -> F)
+    ///
+    /// # Errors
+    /// If there can be no more tasks; the connection is then dropped, and counted as refused.
+    pub(super) fn spawn<R: Network, F>(self: &Arc<Self>, connection: impl FnOnce(Place) -> F) -> io::Result<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -77,7 +79,7 @@ impl Hub {
             let mut state = self.state();
             state.connections += 1;
             state.pending += 1;
-            let line = Some(Line { control, task: None, open: false, aborted: false });
+            let line = Some(Line { control: control.clone(), open: false, aborted: false });
             match state.free.pop() {
                 Some(index) => {
                     if let Some(slot) = state.lines.get_mut(index as usize) {
@@ -91,12 +93,9 @@ impl Hub {
                 }
             }
         };
-        let place = Place { hub: self.clone(), index, end: End::Cut };
-        let task = tokio::spawn(connection(place)).abort_handle();
-        // It may be over already; nobody else can have taken its line, because only the server opens them.
-        if let Some(line) = self.state().line(index) {
-            line.task = Some(task);
-        }
+        // In a box, because the compiler would keep it twice: as it was given and as it is run.
+        let mut connection = Box::pin(connection(Place { hub: self.clone(), index, end: End::Cut }));
+        R::spawn(poll_fn(move |cx| control.poll_task(connection.as_mut(), cx)))
     }
 
     /// Counts a connection for which there is no room. Gives leave to tell it so, if not too many are being told.
@@ -136,26 +135,24 @@ impl Hub {
         let mut state = self.state();
         state.leaving = true;
         let lines = state.lines.iter().flatten();
-        let (open, pending): (Vec<_>, Vec<_>) = lines.partition(|line| line.open);
-        let open: Vec<_> = open.iter().map(|line| line.control.clone()).collect();
-        let pending: Vec<_> = pending.iter().filter_map(|line| line.task.clone()).collect();
+        let orders: Vec<_> =
+            lines.map(|line| (line.control.clone(), if line.open { Order::GoAway } else { Order::Abort })).collect();
         drop(state);
-        open.iter().for_each(|control| control.give(Order::GoAway));
-        pending.iter().for_each(AbortHandle::abort);
+        orders.iter().for_each(|(control, order)| control.give(*order));
     }
 
     /// Drops all connections.
     pub(super) fn abort_all(&self) {
         let mut state = self.state();
         let lines = state.lines.iter_mut().flatten();
-        let tasks: Vec<_> = lines
-            .filter_map(|line| {
+        let controls: Vec<_> = lines
+            .map(|line| {
                 line.aborted = true;
-                line.task.clone()
+                line.control.clone()
             })
             .collect();
         drop(state);
-        tasks.iter().for_each(AbortHandle::abort);
+        controls.iter().for_each(|control| control.give(Order::Abort));
     }
 
     /// Resolves when there are no connections.
@@ -231,7 +228,7 @@ impl Drop for Place {
         match self.end {
             _ if !line.open => report.refused += 1,
             _ if std::thread::panicking() => report.panicked += 1,
-            End::Cut if line.aborted => report.aborted += 1,
+            _ if line.aborted => report.aborted += 1,
             _ if leaving => report.graceful += 1,
             _ => {}
         }

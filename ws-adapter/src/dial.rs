@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use crate::clock::Pause;
+use crate::runtime::Runtime;
 
 /// How long an address has for itself before the next one is tried as well; RFC 8305 section 5 recommends this.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -15,14 +16,15 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Dials the addresses in their order: the next one as soon as one has failed, or after a while without an answer.
 ///
 /// The first that succeeds is taken and the other attempts are dropped. Gives the last failure if all fail.
-pub(crate) async fn race<F, T>(addresses: Vec<SocketAddr>, mut dial: impl FnMut(SocketAddr) -> F) -> io::Result<T>
+pub(crate) async fn race<R, F, T>(addresses: Vec<SocketAddr>, mut dial: impl FnMut(SocketAddr) -> F) -> io::Result<T>
 where
+    R: Runtime,
     F: Future<Output = io::Result<T>>,
 {
     let mut untried = addresses.into_iter();
     let mut attempts: Vec<Pin<Box<F>>> = Vec::new();
     let mut failure = None;
-    let mut pause = pin!(sleep(Duration::ZERO));
+    let mut pause = Pause::<R>::new(STAGGER);
     poll_fn(|cx| {
         loop {
             let mut failed = false;
@@ -38,13 +40,13 @@ where
                     Poll::Pending => n += 1,
                 }
             }
-            if untried.len() > 0 && !failed && !attempts.is_empty() && pause.as_mut().poll(cx).is_pending() {
+            if untried.len() > 0 && !failed && !attempts.is_empty() && pause.poll(cx).is_pending() {
                 return Poll::Pending;
             }
             match untried.next() {
                 Some(address) => {
                     attempts.push(Box::pin(dial(address)));
-                    pause.as_mut().reset(Instant::now() + STAGGER);
+                    pause.reset(STAGGER);
                 }
                 None if attempts.is_empty() => {
                     let none = || io::Error::new(ErrorKind::NotFound, "the name has no address");
@@ -63,9 +65,10 @@ mod tests {
     use std::future::pending;
     use std::rc::Rc;
 
-    use tokio::time::timeout;
+    use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
+    use crate::testing::Testing;
 
     /// What an address does, and after how many milliseconds; `None` never ends.
     type Fate = Option<(u64, Result<(), ErrorKind>)>;
@@ -76,7 +79,7 @@ mod tests {
         let dialled = RefCell::new(Vec::new());
         let alive = Rc::new(());
         let addresses = (0..fates.len()).map(|n| SocketAddr::from(([127, 0, 0, 1], n as u16))).collect();
-        let racing = race(addresses, |address| {
+        let racing = race::<Testing, _, _>(addresses, |address| {
             dialled.borrow_mut().push(start.elapsed().as_millis());
             let (fate, alive) = (fates[usize::from(address.port())], alive.clone());
             async move {

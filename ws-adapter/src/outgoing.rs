@@ -1,15 +1,14 @@
 //! The way out: the transport and the sending half that feeds it.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::connection::Sender as Half;
 use ws_proto::{CloseCode, Instant, Role};
 
 use crate::clock::Clock;
 use crate::pool;
+use crate::runtime::{Runtime, Transfer};
 
 /// Above this many queued bytes a message is not held back for those that follow it.
 pub(crate) const FLUSH_AT: usize = 32 * 1024;
@@ -20,11 +19,11 @@ const INTERRUPTIONS: usize = 16;
 
 /// The transport, and what is queued for it. In a split connection the two halves share it.
 #[derive(Debug)]
-pub(crate) struct Out<T> {
+pub(crate) struct Out<T, R: Runtime> {
     /// `None` once the connection has ended.
     pub(crate) io: Option<T>,
     pub(crate) tx: Half,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Clock<R>,
     /// Why nothing can be written any more, and since when.
     failure: Option<(io::Error, Instant)>,
     /// Something was queued or received since memory was last released.
@@ -39,10 +38,10 @@ pub(crate) struct Out<T> {
 #[derive(Debug)]
 pub(crate) struct Broken;
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
-    pub(crate) fn new(io: T, tx: Half, role: Role, clock: Clock) -> Self {
+impl<T, R: Transfer<T>> Out<T, R> {
+    pub(crate) fn new(io: T, tx: Half, role: Role, clock: Clock<R>) -> Self {
         let last_words = match role {
-            Role::Server => say_internal_error::<T>,
+            Role::Server => say_internal_error::<T, R>,
             Role::Client => |_: &mut Self| {},
         };
         Self { io: Some(io), tx, clock, failure: None, used: true, unflushed: true, shut: false, last_words }
@@ -53,12 +52,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
         let Some(io) = &mut self.io else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
         for _ in 0..INTERRUPTIONS {
             let room = buffer.len();
-            let mut read = ReadBuf::new(buffer);
-            match ready!(Pin::new(&mut *io).poll_read(cx, &mut read)) {
-                Ok(()) => {
-                    let n = read.filled().len();
-                    return Poll::Ready(checked(n, room));
-                }
+            match ready!(R::poll_read(io, cx, buffer)) {
+                Ok(n) => return Poll::Ready(checked(n, room)),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) => return Poll::Ready(Err(e)),
@@ -91,7 +86,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
         if self.unflushed {
             if let Some(io) = &mut self.io {
                 for _ in 0..INTERRUPTIONS {
-                    match ready!(Pin::new(&mut *io).poll_flush(cx)) {
+                    match ready!(R::poll_flush(io, cx)) {
                         Ok(()) => {
                             self.unflushed = false;
                             self.tx.flushed();
@@ -114,7 +109,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let wanted = if io.is_write_vectored() { SLICES } else { 1 };
+        let wanted = if R::is_write_vectored(io) { SLICES } else { 1 };
         let mut count = 0;
         let mut offered = 0;
         for (slot, bytes) in slices.iter_mut().take(wanted).zip(self.tx.outgoing()) {
@@ -124,10 +119,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
         }
         let slices = slices.get(..count).unwrap_or_default();
         for _ in 0..INTERRUPTIONS {
-            let io = Pin::new(&mut *io);
             let result = match slices {
-                [one] => ready!(io.poll_write(cx, one)),
-                many => ready!(io.poll_write_vectored(cx, many)),
+                [one] => ready!(R::poll_write(io, cx, one)),
+                many => ready!(R::poll_write_vectored(io, cx, many)),
             };
             match result {
                 Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
@@ -143,7 +137,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
     /// Shuts down the writing side of the transport, once. Errors do not matter: it is being left anyway.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let (false, Some(io)) = (self.shut, &mut self.io) {
-            let _ = ready!(Pin::new(io).poll_shutdown(cx));
+            let _ = ready!(R::poll_shutdown(io, cx));
             self.shut = true;
         }
         Poll::Ready(())
@@ -160,7 +154,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Out<T> {
     }
 }
 
-impl<T> Out<T> {
+impl<T, R: Runtime> Out<T, R> {
     /// The transport takes nothing: starts the clock for that, if it does not run. Whether it has run out is for a
     /// timer to tell.
     pub(crate) fn watch_for_stall(&mut self) {
@@ -195,7 +189,7 @@ fn again<R>(cx: &Context<'_>) -> Poll<R> {
 }
 
 /// The task panics: the peer of a server is told, as far as that takes no waiting.
-fn say_internal_error<T: AsyncRead + AsyncWrite + Unpin>(out: &mut Out<T>) {
+fn say_internal_error<T, R: Transfer<T>>(out: &mut Out<T, R>) {
     let cx = &mut Context::from_waker(Waker::noop());
     let now = out.clock.now();
     if out.failure.is_none() && out.tx.close(now, CloseCode::INTERNAL_ERROR, "internal error").is_ok() {
@@ -204,7 +198,7 @@ fn say_internal_error<T: AsyncRead + AsyncWrite + Unpin>(out: &mut Out<T>) {
     }
 }
 
-impl<T> Drop for Out<T> {
+impl<T, R: Runtime> Drop for Out<T, R> {
     fn drop(&mut self) {
         self.say_why();
     }

@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::connection::{Event, MessageWriter, Prepared, Sender as Half, Stats};
 use ws_proto::{
     BoxEntropy, CloseCode, CloseError, Closed, Config, Connection, Delivery, IntoMessage, Kind, Message, Negotiated,
@@ -17,8 +16,8 @@ use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::Error;
 use crate::incoming::In;
-use crate::net::NetStream;
 use crate::outgoing::{FLUSH_AT, Out};
+use crate::runtime::{Runtime, Transfer};
 use crate::split::{Receiver, Sender};
 
 /// An open WebSocket connection over a transport.
@@ -47,18 +46,18 @@ use crate::split::{Receiver, Sender};
 /// # Ok(())
 /// # }
 /// ```
-pub struct WebSocket<T = NetStream> {
-    whole: Box<Whole<T>>,
+pub struct WebSocket<T, R: Runtime> {
+    whole: Box<Whole<T, R>>,
 }
 
-pub(crate) struct Whole<T> {
-    pub(crate) inn: In,
-    pub(crate) out: Out<T>,
+pub(crate) struct Whole<T, R: Runtime> {
+    pub(crate) inn: In<R>,
+    pub(crate) out: Out<T, R>,
     pub(crate) negotiated: Negotiated,
     pub(crate) role: Role,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
+impl<T, R: Transfer<T>> WebSocket<T, R> {
     /// A connection whose opening handshake was done by the core's handshake machines.
     #[must_use]
     pub fn from_connection(connection: Connection, transport: T) -> Self {
@@ -76,7 +75,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     }
 
     /// `clock` is the one that `connection` has lived on so far.
-    pub(crate) fn with_clock(connection: Connection, transport: T, clock: Clock) -> Self {
+    pub(crate) fn with_clock(connection: Connection, transport: T, clock: Clock<R>) -> Self {
         let role = connection.role();
         let negotiated = connection.negotiated().clone();
         let (rx, tx) = connection.split();
@@ -138,7 +137,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     ///
     /// # Cancel safety
     /// Cancel-safe: an event is handed to `f` exactly once, and what `f` returns `Some` for is returned at once.
-    pub async fn recv_with<R>(&mut self, mut f: impl FnMut(Event<'_>) -> Option<R>) -> Option<R> {
+    pub async fn recv_with<U>(&mut self, mut f: impl FnMut(Event<'_>) -> Option<U>) -> Option<U> {
         let Whole { inn, out, .. } = &mut *self.whole;
         poll_fn(|cx| inn.poll_next(out, cx, &mut f)).await
     }
@@ -346,13 +345,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
 
     /// Takes the connection apart, for a task that receives and tasks that send.
     #[must_use]
-    pub fn split(self) -> (Receiver<T>, Sender<T>) {
+    pub fn split(self) -> (Receiver<T, R>, Sender<T, R>) {
         crate::split::split(*self.whole)
     }
 }
 
-impl<T> WebSocket<T> {
-    pub(crate) fn incoming(&mut self) -> &mut In {
+impl<T, R: Runtime> WebSocket<T, R> {
+    pub(crate) fn incoming(&mut self) -> &mut In<R> {
         &mut self.whole.inn
     }
 
@@ -416,7 +415,7 @@ pub(crate) enum Flush {
     Never,
 }
 
-pub(crate) fn stats<T>(inn: &In, out: &Out<T>) -> Stats {
+pub(crate) fn stats<T, R: Runtime>(inn: &In<R>, out: &Out<T, R>) -> Stats {
     let mut stats = Stats::default();
     stats.received = inn.rx.stats();
     (stats.sent, stats.round_trip) = out.tx.stats();
@@ -450,7 +449,7 @@ pub(crate) fn written(all: bool) -> Result<(), Error> {
     if all { Ok(()) } else { Err(Error::Closed) }
 }
 
-impl<T> fmt::Debug for WebSocket<T> {
+impl<T, R: Runtime> fmt::Debug for WebSocket<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
             .field("role", &self.whole.role)
@@ -462,23 +461,25 @@ impl<T> fmt::Debug for WebSocket<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Flood, Testing};
 
     /// Ten thousand idle connections are the case to save for.
     #[cfg(target_pointer_width = "64")]
     #[test]
     fn threat_033_connections_and_futures_are_small() {
-        async fn echo(mut ws: WebSocket) {
+        type Small = WebSocket<Flood, Testing>;
+        async fn echo(mut ws: Small) {
             while let Some(message) = ws.recv().await {
                 let _ = ws.send(message).await;
             }
         }
-        fn size_of_future<F>(_: fn(WebSocket) -> F) -> usize {
+        fn size_of_future<F>(_: fn(Small) -> F) -> usize {
             size_of::<F>()
         }
-        let connection = size_of::<Whole<NetStream>>();
+        let connection = size_of::<Whole<Flood, Testing>>();
         assert!(connection <= 920, "{connection}");
         let echo = size_of_future(echo);
         assert!(echo <= 160, "{echo}");
-        assert_eq!(size_of::<WebSocket>(), size_of::<usize>());
+        assert_eq!(size_of::<Small>(), size_of::<usize>());
     }
 }

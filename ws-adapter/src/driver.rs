@@ -2,16 +2,15 @@
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ws_proto::connection::Shutdown;
 use ws_proto::handshake::{ClientHandshake, ClientStep, ServerHandshake, Step};
 use ws_proto::{Input, Instant};
 
 use crate::clock::{Clock, Timer};
 use crate::pool;
+use crate::runtime::{Runtime, Transfer};
 
 /// What the two machines have in common.
 pub(crate) trait Machine {
@@ -71,19 +70,19 @@ machine!(ServerHandshake, Step, Step::NeedInput);
 machine!(ClientHandshake, ClientStep, ClientStep::NeedInput);
 
 /// A machine on its transport.
-pub(crate) struct Driver<T, M> {
+pub(crate) struct Driver<T, M, R: Runtime> {
     pub(crate) io: T,
     pub(crate) machine: M,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Clock<R>,
     /// What the transport reported when it failed.
     pub(crate) error: Option<io::Error>,
-    timer: Timer,
+    timer: Timer<R>,
     unflushed: bool,
     shut: bool,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<T, M> {
-    pub(crate) fn new(io: T, machine: M, clock: Clock) -> Self {
+impl<T, M: Machine, R: Transfer<T>> Driver<T, M, R> {
+    pub(crate) fn new(io: T, machine: M, clock: Clock<R>) -> Self {
         Self { io, machine, clock, error: None, timer: Timer::default(), unflushed: false, shut: false }
     }
 
@@ -118,7 +117,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<T, M> {
             match self.poll_write(cx) {
                 Poll::Ready(Err(error)) => self.fail(error),
                 Poll::Ready(Ok(())) if !self.shut && self.machine.wants_shutdown() == Some(Shutdown::Write) => {
-                    self.shut = Pin::new(&mut self.io).poll_shutdown(cx).is_ready();
+                    self.shut = R::poll_shutdown(&mut self.io, cx).is_ready();
                 }
                 _ => {}
             }
@@ -161,7 +160,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<T, M> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(bytes) = self.machine.outgoing() {
             let offered = bytes.len();
-            match ready!(Pin::new(&mut self.io).poll_write(cx, bytes)) {
+            match ready!(R::poll_write(&mut self.io, cx, bytes)) {
                 Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
                 Ok(n) if n > offered => return Poll::Ready(Err(ErrorKind::InvalidData.into())),
                 Ok(n) => {
@@ -172,7 +171,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<T, M> {
             }
         }
         while self.unflushed {
-            match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
+            match ready!(R::poll_flush(&mut self.io, cx)) {
                 Ok(()) => self.unflushed = false,
                 Err(e) => ready!(retry(e, cx))?,
             }
@@ -183,8 +182,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin, M: Machine> Driver<T, M> {
     /// Feeds the machine; ready if it may have changed its mind.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut buffer = pool::take();
-        let mut read = ReadBuf::new(&mut buffer);
-        let result = Pin::new(&mut self.io).poll_read(cx, &mut read).map_ok(|()| read.filled().len());
+        let result = R::poll_read(&mut self.io, cx, &mut buffer);
         let polled = match result {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => {
@@ -218,14 +216,4 @@ fn retry(error: io::Error, cx: &Context<'_>) -> Poll<io::Result<()>> {
         return Poll::Pending;
     }
     Poll::Ready(Err(error))
-}
-
-/// Turns off Nagle's algorithm where the transport turns out to be TCP.
-pub(crate) fn set_nodelay<T: 'static>(transport: &T) {
-    let any: &dyn std::any::Any = transport;
-    let tcp = any.downcast_ref::<tokio::net::TcpStream>();
-    if let Some(tcp) = tcp.or_else(|| any.downcast_ref().map(crate::NetStream::tcp)) {
-        // It only makes things slower if it fails.
-        let _ = tcp.set_nodelay(true);
-    }
 }

@@ -2,48 +2,24 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
 use ws_proto::extension::Extensions;
 use ws_proto::handshake::{ClientHandshake, ClientRequest, ClientStep, SubprotocolError};
 use ws_proto::http::{HeaderError, Target, TargetError};
 use ws_proto::{Config, EntropyError, HandshakeError, OsEntropy, Response, Version, Versions};
 
-use crate::clock::Clock;
+use crate::address::Address;
+use crate::clock::{Clock, within};
 use crate::dial::race;
 use crate::driver::Driver;
+use crate::runtime::{Network, Runtime, Transfer};
+#[cfg(feature = "tls")]
+use crate::tls::{ClientTls, TlsError};
 use crate::trace;
 use crate::websocket::WebSocket;
-
-/// Opens a WebSocket to a `ws://` URL, with the default settings.
-///
-/// Looking up the name, connecting and the handshake may take 10 s together. `TCP_NODELAY` is on. A
-/// [`Connector`] can do more.
-///
-/// # Errors
-/// [`ConnectError`].
-///
-/// # Cancel safety
-/// Dropping the future drops the socket; nothing stays behind.
-///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut ws = ws_tokio::connect("ws://127.0.0.1:8080/chat").await?;
-/// ws.send("Hello").await?;
-/// while let Some(message) = ws.recv().await {
-///     println!("{message:?}");
-/// }
-/// # Ok(())
-/// # }
-/// ```
-pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
-    Connector::new(url)?.connect().await.map(|(ws, _)| ws)
-}
 
 /// Says how to open WebSockets to one target; can be used again and again.
 ///
@@ -59,18 +35,21 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Connector {
+pub struct Connector<R> {
     request: ClientRequest,
     config: Arc<Config>,
     timeout: Option<Option<Duration>>,
-    address: Option<SocketAddr>,
+    address: Option<Address>,
     nodelay: bool,
     version: Version,
     others: Versions,
+    #[cfg(feature = "tls")]
+    tls: Option<ClientTls>,
+    runtime: PhantomData<R>,
 }
 
-impl Connector {
-    /// A connector to a `ws://` URL.
+impl<R: Runtime> Connector<R> {
+    /// A connector to a `ws://` or `wss://` URL.
     ///
     /// # Errors
     /// [`ConnectError::Url`].
@@ -89,6 +68,9 @@ impl Connector {
             nodelay: true,
             version: Version::Rfc6455,
             others: Versions::NONE,
+            #[cfg(feature = "tls")]
+            tls: None,
+            runtime: PhantomData,
         }
     }
 
@@ -187,10 +169,19 @@ impl Connector {
         self
     }
 
-    /// Connects to this address, whatever host and port the target names. The request stays the same.
+    /// Connects to this address, whatever host and port the target names: a `SocketAddr`, or the path of a Unix socket
+    /// as a `PathBuf`. The request stays the same.
     #[must_use]
-    pub fn connect_to(mut self, address: SocketAddr) -> Self {
-        self.address = Some(address);
+    pub fn connect_to(mut self, address: impl Into<Address>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// How to speak TLS to a `wss://` target. Default: [`ClientTls::new`], which trusts the roots of the platform.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -201,49 +192,6 @@ impl Connector {
         self
     }
 
-    /// Connects. If a name has several addresses, they are tried in the order of the system: the next one when all
-    /// before it have failed or another 250 ms have passed. The first that answers is taken.
-    ///
-    /// Gives the connection and the response of the server.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops the socket; nothing stays behind.
-    pub async fn connect(&self) -> Result<(WebSocket, Response), ConnectError> {
-        self.traced(self.open().await)
-    }
-
-    async fn open(&self) -> Result<(WebSocket, Response), ConnectError> {
-        if self.request.target().is_secure() {
-            return Err(ConnectError::TlsUnsupported);
-        }
-        let clock = Clock::start();
-        let deadline = self.limit().and_then(|limit| Instant::now().checked_add(limit));
-        let mut others = self.others.without(self.version);
-        let mut request = self.request.clone();
-        loop {
-            let tcp = match deadline {
-                Some(at) => timeout_at(at, self.tcp()).await.map_err(|_| ConnectError::Timeout)??,
-                None => self.tcp().await?,
-            };
-            if self.nodelay {
-                tcp.set_nodelay(true).map_err(ConnectError::Io)?;
-            }
-            let (offered, response) = match self.upgrade(&request, tcp.into(), clock).await {
-                Err(ConnectError::VersionRefused { offered, response }) => (offered, response),
-                result => return result,
-            };
-            let Some(next) = others.iter().find(|version| offered.contains(*version)) else {
-                return Err(ConnectError::VersionRefused { offered, response });
-            };
-            // Each is tried once, so that this ends whatever the server says.
-            others = others.without(next);
-            request = request.version(next);
-        }
-    }
-
     /// Does the handshake over a transport that is connected already.
     ///
     /// # Errors
@@ -251,17 +199,17 @@ impl Connector {
     ///
     /// # Cancel safety
     /// Dropping the future drops the transport; nothing stays behind.
-    pub async fn connect_over<T>(&self, transport: T) -> Result<(WebSocket<T>, Response), ConnectError>
+    pub async fn connect_over<T>(&self, transport: T) -> Result<(WebSocket<T, R>, Response), ConnectError>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        R: Transfer<T>,
     {
         self.traced(self.upgrade(&self.request, transport, Clock::start()).await)
     }
 
     fn traced<T>(
         &self,
-        result: Result<(WebSocket<T>, Response), ConnectError>,
-    ) -> Result<(WebSocket<T>, Response), ConnectError> {
+        result: Result<(WebSocket<T, R>, Response), ConnectError>,
+    ) -> Result<(WebSocket<T, R>, Response), ConnectError> {
         let target = self.request.target();
         match &result {
             Ok((ws, _)) => trace::connected(target, ws.negotiated()),
@@ -274,28 +222,14 @@ impl Connector {
         self.timeout.unwrap_or(self.config.timers.handshake)
     }
 
-    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
-        let addresses: Vec<_> = match self.address {
-            Some(address) => vec![address],
-            None => {
-                let target = self.request.target();
-                lookup_host((target.host(), target.port())).await.map_err(ConnectError::Resolve)?.collect()
-            }
-        };
-        race(addresses, TcpStream::connect).await.map_err(|error| match error.kind() {
-            ErrorKind::TimedOut => ConnectError::Timeout,
-            _ => ConnectError::Io(error),
-        })
-    }
-
     async fn upgrade<T>(
         &self,
         request: &ClientRequest,
         transport: T,
-        clock: Clock,
-    ) -> Result<(WebSocket<T>, Response), ConnectError>
+        clock: Clock<R>,
+    ) -> Result<(WebSocket<T, R>, Response), ConnectError>
     where
-        T: AsyncRead + AsyncWrite + Unpin,
+        R: Transfer<T>,
     {
         let mut config = self.config.clone();
         if config.timers.handshake != self.limit() {
@@ -332,6 +266,102 @@ impl Connector {
     }
 }
 
+/// How to speak TLS on the way to a target.
+#[cfg(feature = "tls")]
+type Tls = Option<(rustls::pki_types::ServerName<'static>, Arc<rustls::ClientConfig>)>;
+#[cfg(not(feature = "tls"))]
+type Tls = Option<std::convert::Infallible>;
+
+impl<R: Network> Connector<R> {
+    /// Connects. If a name has several addresses, they are tried in the order of the system: the next one when all
+    /// before it have failed or another 250 ms have passed. The first that answers is taken.
+    ///
+    /// Gives the connection and the response of the server.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the socket; nothing stays behind.
+    pub async fn connect(&self) -> Result<(WebSocket<R::Stream, R>, Response), ConnectError> {
+        self.traced(self.open().await)
+    }
+
+    async fn open(&self) -> Result<(WebSocket<R::Stream, R>, Response), ConnectError> {
+        let clock = Clock::start();
+        let tls = self.settings()?;
+        let mut others = self.others.without(self.version);
+        let mut request = self.request.clone();
+        loop {
+            let left = self.limit().map(|limit| limit.saturating_sub(Duration::from_nanos(clock.now().as_nanos())));
+            let stream = within::<R, _>(left, self.reach(&tls)).await.ok_or(ConnectError::Timeout)??;
+            let (offered, response) = match self.upgrade(&request, stream, clock).await {
+                Err(ConnectError::VersionRefused { offered, response }) => (offered, response),
+                result => return result,
+            };
+            let Some(next) = others.iter().find(|version| offered.contains(*version)) else {
+                return Err(ConnectError::VersionRefused { offered, response });
+            };
+            // Each is tried once, so that this ends whatever the server says.
+            others = others.without(next);
+            request = request.version(next);
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn settings(&self) -> Result<Tls, ConnectError> {
+        let target = self.request.target();
+        if !target.is_secure() {
+            return Ok(None);
+        }
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => ClientTls::new()?,
+        };
+        Ok(Some((tls.name_for(target.host())?, tls.config().clone())))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn settings(&self) -> Result<Tls, ConnectError> {
+        if self.request.target().is_secure() { Err(ConnectError::TlsUnsupported) } else { Ok(None) }
+    }
+
+    /// A connection on which the handshake can be done.
+    async fn reach(&self, tls: &Tls) -> Result<R::Stream, ConnectError> {
+        let stream = self.dial().await?;
+        if self.nodelay {
+            R::set_nodelay(&stream);
+        }
+        #[cfg(feature = "tls")]
+        if let Some((name, config)) = tls {
+            return R::connect_tls(stream, name.clone(), config.clone()).await.map_err(|error| match error.kind() {
+                ErrorKind::Unsupported => ConnectError::TlsUnsupported,
+                _ => ConnectError::Tls(error),
+            });
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = tls;
+        Ok(stream)
+    }
+
+    async fn dial(&self) -> Result<R::Stream, ConnectError> {
+        let addresses = match &self.address {
+            Some(Address::Tcp(address)) => vec![*address],
+            #[cfg(unix)]
+            Some(Address::Unix(Some(path))) => return R::dial_unix(path).await.map_err(ConnectError::Io),
+            Some(Address::Unix(_)) => return Err(ConnectError::Io(ErrorKind::Unsupported.into())),
+            None => {
+                let target = self.request.target();
+                R::resolve(target.host(), target.port()).await.map_err(ConnectError::Resolve)?
+            }
+        };
+        race::<R, _, _>(addresses, R::dial).await.map_err(|error| match error.kind() {
+            ErrorKind::TimedOut => ConnectError::Timeout,
+            _ => ConnectError::Io(error),
+        })
+    }
+}
+
 /// Why there is no connection.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -342,8 +372,13 @@ pub enum ConnectError {
     Header(HeaderError),
     /// A list of subprotocols that can't be offered.
     Subprotocol(SubprotocolError),
-    /// The URL is `wss://`, and this version of the library has no TLS. Use [`Connector::connect_over`].
+    /// The URL is `wss://`, and this build of the library has no TLS. Use [`Connector::connect_over`].
     TlsUnsupported,
+    /// The settings of TLS can't be used.
+    #[cfg(feature = "tls")]
+    TlsSettings(TlsError),
+    /// The TLS handshake failed: the certificate is not trusted, is for another name, or there was nothing in common.
+    Tls(io::Error),
     /// The name could not be looked up.
     Resolve(io::Error),
     /// No connection, or it failed before it was open. If several addresses were tried, this is the last failure.
@@ -374,6 +409,9 @@ impl fmt::Display for ConnectError {
             Self::Header(error) => error.fmt(f),
             Self::Subprotocol(error) => error.fmt(f),
             Self::TlsUnsupported => f.write_str("wss:// is not supported"),
+            #[cfg(feature = "tls")]
+            Self::TlsSettings(error) => error.fmt(f),
+            Self::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
             Self::Resolve(error) => write!(f, "the name could not be looked up: {error}"),
             Self::Io(error) => write!(f, "the connection failed: {error}"),
             Self::Timeout => f.write_str("connecting took too long"),
@@ -404,4 +442,9 @@ from! {
     HeaderError => Header,
     SubprotocolError => Subprotocol,
     EntropyError => Entropy,
+}
+
+#[cfg(feature = "tls")]
+from! {
+    TlsError => TlsSettings,
 }

@@ -7,15 +7,14 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::connection::{Event, Prepared, Sender as Half, Stats};
 use ws_proto::{CloseCode, CloseError, Closed, Delivery, IntoMessage, Message, Negotiated, Role, SendError};
 
 use crate::clock::Timer;
 use crate::error::Error;
 use crate::incoming::{In, Reach};
-use crate::net::NetStream;
 use crate::outgoing::{FLUSH_AT, Out};
+use crate::runtime::{Runtime, Transfer};
 use crate::websocket::{Flush, Whole, message, queue, stats, written};
 
 /// When more wakers than this have gathered, all are woken: those of tasks that wait no more are then gone.
@@ -72,8 +71,8 @@ impl Wake for Wakers {
 
 /// What the halves share. The lock is held for single calls of the transport and of the core's sending half, never
 /// while waiting or parsing.
-struct Shared<T> {
-    out: Mutex<Out<T>>,
+struct Shared<T, R: Runtime> {
+    out: Mutex<Out<T, R>>,
     wakers: Arc<Wakers>,
     /// `wakers`, as the transport sees it.
     waker: Waker,
@@ -81,14 +80,14 @@ struct Shared<T> {
     role: Role,
 }
 
-impl<T> Shared<T> {
-    fn lock(&self) -> MutexGuard<'_, Out<T>> {
+impl<T, R: Runtime> Shared<T, R> {
+    fn lock(&self) -> MutexGuard<'_, Out<T, R>> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Reach<T> for Arc<Shared<T>> {
-    fn reach<R>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T>, &mut Context<'_>) -> R) -> R {
+impl<T, R: Runtime> Reach<T, R> for Arc<Shared<T, R>> {
+    fn reach<U>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T, R>, &mut Context<'_>) -> U) -> U {
         self.wakers.add(cx.waker());
         f(&mut self.lock(), &mut Context::from_waker(&self.waker))
     }
@@ -98,7 +97,7 @@ impl<T> Reach<T> for Arc<Shared<T>> {
     }
 }
 
-pub(crate) fn split<T>(whole: Whole<T>) -> (Receiver<T>, Sender<T>) {
+pub(crate) fn split<T, R: Runtime>(whole: Whole<T, R>) -> (Receiver<T, R>, Sender<T, R>) {
     let Whole { inn, out, negotiated, role } = whole;
     let wakers = Arc::new(Wakers::default());
     let waker = Waker::from(wakers.clone());
@@ -111,12 +110,12 @@ pub(crate) fn split<T>(whole: Whole<T>) -> (Receiver<T>, Sender<T>) {
 /// Timers, keepalive, answers to pings and the closing handshake run while it is awaited: keep it receiving until
 /// `None`, even if nothing interesting is expected. Dropping it ends the connection without a closing handshake, and
 /// senders then get [`Error::Closed`].
-pub struct Receiver<T = NetStream> {
-    pub(crate) inn: In,
-    shared: Arc<Shared<T>>,
+pub struct Receiver<T, R: Runtime> {
+    pub(crate) inn: In<R>,
+    shared: Arc<Shared<T, R>>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
+impl<T, R: Transfer<T>> Receiver<T, R> {
     /// The next message, or `None` once the connection has ended; see [`WebSocket::recv`](crate::WebSocket::recv).
     ///
     /// # Cancel safety
@@ -143,12 +142,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Receiver<T> {
     ///
     /// # Cancel safety
     /// Cancel-safe: an event is handed to `f` exactly once, and what `f` returns `Some` for is returned at once.
-    pub async fn recv_with<R>(&mut self, mut f: impl FnMut(Event<'_>) -> Option<R>) -> Option<R> {
+    pub async fn recv_with<U>(&mut self, mut f: impl FnMut(Event<'_>) -> Option<U>) -> Option<U> {
         poll_fn(|cx| self.inn.poll_next(&mut self.shared, cx, &mut f)).await
     }
 }
 
-impl<T> Receiver<T> {
+impl<T, R: Runtime> Receiver<T, R> {
     /// Ends the connection at once, without a closing handshake, and drops the transport.
     pub fn abort(&mut self) {
         self.inn.abort(&mut self.shared.lock());
@@ -191,7 +190,7 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Drop for Receiver<T> {
+impl<T, R: Runtime> Drop for Receiver<T, R> {
     fn drop(&mut self) {
         self.shared.lock().say_why();
         self.abort();
@@ -202,12 +201,12 @@ impl<T> Drop for Receiver<T> {
 ///
 /// Messages of one task go out in order, and messages of several tasks never mix. When all senders are dropped the
 /// connection stays open until the [`Receiver`] ends it.
-pub struct Sender<T = NetStream> {
-    shared: Arc<Shared<T>>,
-    sink_timer: Timer,
+pub struct Sender<T, R: Runtime> {
+    shared: Arc<Shared<T, R>>,
+    sink_timer: Timer<R>,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
+impl<T, R: Transfer<T>> Sender<T, R> {
     /// Sends a message: queues it and writes the queue to the transport.
     ///
     /// For many messages at a time, [`Sender::feed`] them and [`Sender::flush`] once. If more than `Limits::outgoing`
@@ -328,7 +327,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
                 match result {
                     Ok(()) => queued = true,
                     Err(SendError::Full(_)) => {
-                        let room = |out: &Out<T>| out.tx.can_send() || out.tx.is_closing();
+                        let room = |out: &Out<T, R>| out.tx.can_send() || out.tx.is_closing();
                         ready!(self.poll_flush(cx, &mut timer, room))?;
                         continue;
                     }
@@ -345,8 +344,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     fn poll_flush(
         &self,
         cx: &mut Context<'_>,
-        timer: &mut Timer,
-        enough: impl Fn(&Out<T>) -> bool,
+        timer: &mut Timer<R>,
+        enough: impl Fn(&Out<T, R>) -> bool,
     ) -> Poll<Result<(), Error>> {
         self.shared.wakers.add(cx.waker());
         let mut out = self.shared.lock();
@@ -394,7 +393,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Sender<T> {
     }
 }
 
-impl<T> Sender<T> {
+impl<T, R: Runtime> Sender<T, R> {
     /// Queues a message without waiting; it goes out with the next `flush` or `send` of any sender, or when the
     /// receiver waits anew.
     ///
@@ -447,19 +446,19 @@ impl<T> Sender<T> {
     }
 }
 
-impl<T> Clone for Sender<T> {
+impl<T, R: Runtime> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone(), sink_timer: Timer::default() }
     }
 }
 
-impl<T> fmt::Debug for Receiver<T> {
+impl<T, R: Runtime> fmt::Debug for Receiver<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("closed", &self.inn.closed).finish_non_exhaustive()
     }
 }
 
-impl<T> fmt::Debug for Sender<T> {
+impl<T, R: Runtime> fmt::Debug for Sender<T, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
     }

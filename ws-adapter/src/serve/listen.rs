@@ -1,26 +1,41 @@
 //! Errors of a listener: go on at once, or after a pause.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(1);
 /// Failures of single connections in a row that are taken without a pause.
 const IN_A_ROW: u32 = 32;
 
-/// Where connections come from.
-pub(super) trait Listen {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>;
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// Listens on the first of the addresses that can be used. The socket does not block.
+pub(super) fn tcp(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failure = None;
+    for address in address.to_socket_addrs()? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::Error::new(ErrorKind::InvalidInput, "there is no address to listen on")))
 }
 
-impl Listen for TcpListener {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        TcpListener::poll_accept(self, cx)
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // On Windows the option means that others may take the port away.
+    if cfg!(unix) {
+        socket.set_reuse_address(true)?;
     }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// Whether an error is about the one connection that was to be accepted, and says nothing about the next.

@@ -3,45 +3,23 @@
 use std::fmt;
 use std::future::{Future, ready};
 use std::io;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use ws_proto::handshake::{AcceptError as NotAccepted, ServerHandshake, Step};
-use ws_proto::{Accept, HandshakeError, NoEntropy, Reply, Request, ServerConfig};
+use ws_proto::{Accept, HandshakeError, Instant, NoEntropy, Reply, Request, ServerConfig};
 
 use crate::clock::Clock;
-use crate::driver::{Driver, set_nodelay};
+#[cfg(feature = "tls")]
+use crate::clock::within;
+use crate::driver::Driver;
+#[cfg(feature = "tls")]
+use crate::runtime::Network;
+use crate::runtime::{Runtime, Transfer};
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use crate::trace;
 use crate::websocket::WebSocket;
-
-/// Does the server's side of the opening handshake on a transport that was just accepted.
-///
-/// Takes a WebSocket on any path, without a subprotocol and with the default settings; a plain HTTP request gets the
-/// status 426. An [`Acceptor`] can do more.
-///
-/// On a TCP stream this turns on `TCP_NODELAY`.
-///
-/// # Errors
-/// [`AcceptError`]. The client has then been answered, if that was possible.
-///
-/// # Cancel safety
-/// Dropping the future drops the transport; nothing stays behind.
-///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-/// let (stream, _) = listener.accept().await?;
-/// let mut ws = ws_tokio::accept(stream).await?;
-/// ws.send("Hello").await?;
-/// # Ok(())
-/// # }
-/// ```
-pub async fn accept<T>(transport: T) -> Result<WebSocket<T>, AcceptError>
-where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    Acceptor::default().accept(transport).await.map(|(ws, _)| ws)
-}
 
 /// What to do with a request.
 ///
@@ -106,16 +84,23 @@ impl From<Reply> for Decision {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
-pub struct Acceptor {
+#[derive(Clone, Debug)]
+pub struct Acceptor<R> {
     config: Arc<ServerConfig>,
+    runtime: PhantomData<R>,
 }
 
-impl Acceptor {
+impl<R> Default for Acceptor<R> {
+    fn default() -> Self {
+        Self { config: Arc::default(), runtime: PhantomData }
+    }
+}
+
+impl<R: Runtime> Acceptor<R> {
     /// An acceptor with these settings: a `ServerConfig`, an `Arc` of one, or just a [`Config`](crate::Config).
     #[must_use]
     pub fn new(config: impl Into<ServerConfig>) -> Self {
-        Self { config: Arc::new(config.into()) }
+        Self { config: Arc::new(config.into()), runtime: PhantomData }
     }
 
     /// The settings.
@@ -131,9 +116,10 @@ impl Acceptor {
     ///
     /// # Cancel safety
     /// Dropping the future drops the transport; nothing stays behind.
-    pub async fn accept<T>(&self, transport: T) -> Result<(WebSocket<T>, Request), AcceptError>
+    pub async fn accept<T>(&self, transport: T) -> Result<(WebSocket<T, R>, Request), AcceptError>
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: 'static,
+        R: Transfer<T>,
     {
         self.accept_with(transport, |request| ready(Decision::default_for(request))).await
     }
@@ -149,26 +135,34 @@ impl Acceptor {
     ///
     /// # Cancel safety
     /// Dropping the future drops the transport; nothing stays behind.
-    pub async fn accept_with<T, D, F>(&self, transport: T, decide: D) -> Result<(WebSocket<T>, Request), AcceptError>
+    pub async fn accept_with<T, D, F>(&self, transport: T, decide: D) -> Result<(WebSocket<T, R>, Request), AcceptError>
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: 'static,
+        R: Transfer<T>,
         D: FnOnce(&Request) -> F,
         F: Future<Output = Decision>,
     {
         // The handshake is large and short, the connection small and long: a task that does both should not
         // keep room for the first.
-        Box::pin(self.shake_hands(transport, decide)).await
+        Box::pin(self.shake_hands(transport, Clock::start(), self.config.clone(), decide)).await
     }
 
-    async fn shake_hands<T, D, F>(&self, transport: T, decide: D) -> Result<(WebSocket<T>, Request), AcceptError>
+    /// The time for the handshake began with the clock.
+    async fn shake_hands<T, D, F>(
+        &self,
+        transport: T,
+        clock: Clock<R>,
+        config: Arc<ServerConfig>,
+        decide: D,
+    ) -> Result<(WebSocket<T, R>, Request), AcceptError>
     where
-        T: AsyncRead + AsyncWrite + Unpin + 'static,
+        T: 'static,
+        R: Transfer<T>,
         D: FnOnce(&Request) -> F,
         F: Future<Output = Decision>,
     {
-        set_nodelay(&transport);
-        let clock = Clock::start();
-        let machine = ServerHandshake::new(clock.now(), self.config.clone());
+        R::set_nodelay(&transport);
+        let machine = ServerHandshake::new(Instant::ZERO, config);
         let mut driver = Box::new(Driver::new(transport, machine, clock));
         let mut failure = None;
         if driver.step().await == Step::Request
@@ -185,8 +179,54 @@ impl Acceptor {
     }
 }
 
+#[cfg(feature = "tls")]
+impl<R: Network> Acceptor<R> {
+    /// Does the TLS handshake on a socket, and then as [`Acceptor::accept_with`]. `Timers::handshake` is for both.
+    ///
+    /// # Errors
+    /// [`AcceptError`]; [`AcceptError::Tls`] if the client was not even answered in HTTP.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the socket; nothing stays behind.
+    pub async fn accept_tls_with<D, F>(
+        &self,
+        stream: impl Into<R::Stream>,
+        tls: &ServerTls,
+        decide: D,
+    ) -> Result<(WebSocket<R::Stream, R>, Request), AcceptError>
+    where
+        D: FnOnce(&Request) -> F,
+        F: Future<Output = Decision>,
+    {
+        let stream = stream.into();
+        Box::pin(async move {
+            R::set_nodelay(&stream);
+            let clock = Clock::start();
+            #[cfg_attr(not(feature = "legacy"), allow(unused_mut))]
+            let mut config = self.config.clone();
+            #[cfg(feature = "legacy")]
+            if !config.secure {
+                Arc::make_mut(&mut config).secure = true;
+            }
+            let limit = config.connection.timers.handshake;
+            let result = match within::<R, _>(limit, R::accept_tls(stream, tls.config().clone())).await {
+                Some(result) => result.map_err(AcceptError::Tls),
+                None => Err(AcceptError::Handshake(HandshakeError::Timeout)),
+            };
+            match result {
+                Ok(stream) => self.shake_hands(stream, clock, config, decide).await,
+                Err(error) => {
+                    trace::not_accepted(&error);
+                    Err(error)
+                }
+            }
+        })
+        .await
+    }
+}
+
 /// Carries a decision out; gives the reason why there will be no connection.
-fn answer<T>(driver: &mut Driver<T, ServerHandshake>, decision: Decision) -> Option<AcceptError> {
+fn answer<T, R: Transfer<T>>(driver: &mut Driver<T, ServerHandshake, R>, decision: Decision) -> Option<AcceptError> {
     let now = driver.clock.now();
     let (failure, reply) = match decision {
         Decision::Accept(accept) => match driver.machine.accept(now, accept) {
@@ -198,12 +238,12 @@ fn answer<T>(driver: &mut Driver<T, ServerHandshake>, decision: Decision) -> Opt
     driver.machine.respond(now, reply).then_some(failure)
 }
 
-async fn open<T>(
-    mut driver: Box<Driver<T, ServerHandshake>>,
+async fn open<T, R>(
+    mut driver: Box<Driver<T, ServerHandshake, R>>,
     failure: Option<AcceptError>,
-) -> Result<(WebSocket<T>, Request), AcceptError>
+) -> Result<(WebSocket<T, R>, Request), AcceptError>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
+    R: Transfer<T>,
 {
     if failure.is_some() || driver.step().await != Step::Done {
         driver.finish().await;
@@ -235,6 +275,8 @@ pub enum AcceptError {
     Decision(NotAccepted),
     /// The transport failed.
     Io(io::Error),
+    /// The TLS handshake failed.
+    Tls(io::Error),
 }
 
 impl fmt::Display for AcceptError {
@@ -244,6 +286,7 @@ impl fmt::Display for AcceptError {
             Self::Replied(status) => write!(f, "answered with status {status}"),
             Self::Decision(error) => error.fmt(f),
             Self::Io(error) => write!(f, "the transport failed: {error}"),
+            Self::Tls(error) => write!(f, "the TLS handshake failed: {error}"),
         }
     }
 }

@@ -1,0 +1,81 @@
+//! How a server reaches its connections.
+
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
+
+/// What a server tells a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Close with 1001.
+    GoAway,
+    /// Drop the transport.
+    Abort,
+}
+
+const NONE: u8 = 0;
+const GO_AWAY: u8 = 1;
+const ABORT: u8 = 2;
+
+/// The server's line to one connection, and to the task that it runs in.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    order: AtomicU8,
+    connection: Slot,
+    task: Slot,
+}
+
+impl Control {
+    pub(crate) fn give(&self, order: Order) {
+        let number = match order {
+            Order::GoAway => GO_AWAY,
+            Order::Abort => ABORT,
+        };
+        self.order.fetch_max(number, Ordering::AcqRel);
+        self.connection.wake();
+        if order == Order::Abort {
+            self.task.wake();
+        }
+    }
+
+    /// The order that was given, if any; `cx` is woken by the next one.
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Option<Order> {
+        self.connection.wait(cx);
+        match self.order.load(Ordering::Acquire) {
+            NONE => None,
+            GO_AWAY => Some(Order::GoAway),
+            _ => Some(Order::Abort),
+        }
+    }
+
+    /// Runs a task until it is over or the order comes to abort it.
+    pub(crate) fn poll_task(&self, task: Pin<&mut impl Future<Output = ()>>, cx: &mut Context<'_>) -> Poll<()> {
+        self.task.wait(cx);
+        if self.order.load(Ordering::Acquire) == ABORT {
+            return Poll::Ready(());
+        }
+        task.poll(cx)
+    }
+}
+
+/// The waker of whoever waits for an order.
+#[derive(Debug, Default)]
+struct Slot(Mutex<Option<Waker>>);
+
+impl Slot {
+    fn wait(&self, cx: &Context<'_>) {
+        let mut waker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    fn wake(&self) {
+        let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
