@@ -47,6 +47,7 @@
 //! | `url` | yes | parsing of `ws://` and `wss://` URLs |
 //! | `legacy` | yes | the versions before RFC 6455; which are used is a setting, none by default |
 //! | `deflate` | no | compression, `permessage-deflate` (RFC 7692). Needs `std` |
+//! | `http` | no | handshakes on requests that an HTTP library has read, and conversions from and to the types of the crate `http`. Needs `std` |
 //!
 //! Everything that a peer can make this crate hold or do has a limit in [`Config`].
 #![no_std]

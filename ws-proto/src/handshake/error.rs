@@ -43,6 +43,10 @@ pub enum HandshakeError {
     /// that are (RFC 6455 section 4.4).
     #[error("unsupported WebSocket version")]
     Version,
+    /// Server, on a request that an HTTP library has read: the version is older than hybi-04, whose handshakes are
+    /// compared byte by byte or go on behind the head. 426 with the list of those that are served.
+    #[error("this WebSocket version needs the bytes of the handshake")]
+    VersionNeedsBytes,
     /// Server: no `Sec-WebSocket-Key`, or one of the two that hixie-76 to hybi-03 have. 400 (RFC 6455 section 4.2.1).
     #[error("a Sec-WebSocket-Key header is missing")]
     KeyMissing,
@@ -165,7 +169,7 @@ impl HandshakeError {
             Self::Head(HeadError::FirstLineTooLong(_)) => 414,
             Self::Head(HeadError::Version) | Self::HttpVersion => 505,
             Self::Method => 405,
-            Self::Version => 426,
+            Self::Version | Self::VersionNeedsBytes => 426,
             Self::Timeout => 408,
             Self::Undecided => 503,
             _ => 400,
@@ -196,6 +200,10 @@ pub enum AcceptError {
     /// The subprotocol is not one of those that the client offered (RFC 6455 section 4.2.2).
     #[error("the client did not offer this subprotocol")]
     SubprotocolNotOffered,
+    /// The headers of the answer are too many (tens of thousands of names) or a name is too long (65,535 bytes) for the
+    /// types of the crate `http`.
+    #[error("the headers of the answer are too many or too long")]
+    Headers,
     /// There is no randomness for the nonce that a server of hybi-04 sends: see `Accept::nonce`.
     #[error("there is no randomness for the nonce of hybi-04")]
     Entropy,

@@ -5,9 +5,16 @@
 //! at the origin and the cookies before it accepts.
 //!
 //! What all versions share is in `upgrade`, which also finds out which one a request is for. Then there is a file for
-//! each family of handshakes: `hixie75`, `hixie76` (and hybi-01 to -03), `hybi` (from hybi-04 to RFC 6455).
+//! each family of handshakes: `hixie75`, `hixie76` (and hybi-01 to -03), `hybi` (from hybi-04 to RFC 6455). The 101 is made
+//! in `answer`.
+//!
+//! With the feature `http`, a server can also judge and answer a request that an HTTP library has read: see
+//! `ParsedHandshake`.
 
+mod answer;
 mod client;
+#[cfg(feature = "http")]
+mod convert;
 mod error;
 #[cfg(feature = "legacy")]
 mod flash;
@@ -17,6 +24,8 @@ mod hixie75;
 mod hixie76;
 mod hybi;
 mod outbox;
+#[cfg(feature = "http")]
+mod parsed;
 mod reply;
 mod request;
 mod server;
@@ -24,10 +33,14 @@ mod subprotocol;
 mod upgrade;
 
 pub use client::{ClientHandshake, ClientRequest, ClientStep};
+#[cfg(feature = "http")]
+pub use convert::RequestError;
 pub use error::{AcceptError, HandshakeError, NotDone, SubprotocolError};
 #[cfg(feature = "legacy")]
 pub use flash::{FlashPolicy, FlashPolicyError};
 pub use hybi::accept_value;
+#[cfg(feature = "http")]
+pub use parsed::{ParsedHandshake, Refusal};
 pub use reply::{Accept, Reply};
 pub use request::{Request, Upgrade};
 pub use server::{ServerConfig, ServerHandshake, Step};

@@ -189,7 +189,7 @@ impl Reply {
         let reply = Self::text(status, &alloc::format!("{error}\n"));
         Some(match error {
             HandshakeError::Method => reply.with("Allow", "GET, HEAD"),
-            HandshakeError::Version => {
+            HandshakeError::Version | HandshakeError::VersionNeedsBytes => {
                 let list: Vec<_> = served.iter().filter_map(Version::number).map(|n| n.to_string()).collect();
                 // RFC 6455 section 4.4: the list tells the client what to try instead.
                 if list.is_empty() { reply } else { reply.with("Sec-WebSocket-Version", &list.join(", ")) }
@@ -200,6 +200,13 @@ impl Reply {
 
     /// The bytes of the answer; `head_only` for a HEAD request.
     pub(super) fn into_bytes(self, head_only: bool) -> Vec<u8> {
+        let (mut out, body) = self.into_parts(head_only);
+        out.extend_from_slice(&body);
+        out
+    }
+
+    /// Head and body of the answer; `head_only` for a HEAD request.
+    pub(super) fn into_parts(self, head_only: bool) -> (Vec<u8>, Bytes) {
         let mut out = Vec::with_capacity(160 + self.extra.as_str().len() + self.body.len());
         let status = self.status.to_string();
         let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
@@ -211,10 +218,7 @@ impl Reply {
             put(&["Content-Length: ", &self.body.len().to_string(), "\r\n"]);
         }
         put(&["\r\n"]);
-        if !bodiless && !head_only {
-            out.extend_from_slice(&self.body);
-        }
-        out
+        (out, if bodiless || head_only { Bytes::new() } else { self.body })
     }
 }
 

@@ -169,6 +169,15 @@ impl Request {
         list
     }
 
+    /// The numbers that the eight bytes behind the head belong to, in the versions that have such bytes.
+    #[cfg(feature = "legacy")]
+    pub(super) fn challenge(&self) -> Option<[u8; 8]> {
+        match self.upgrade.as_ref()?.key {
+            Key::Numbers(numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+
     /// The offered extensions that a server looks at.
     pub(super) fn offers(&self) -> Vec<Extension> {
         header::offers(self.head.headers.get_all("sec-websocket-extensions"))

@@ -8,16 +8,16 @@ use bytes::Bytes;
 
 use super::error::{AcceptError, HandshakeError, NotDone};
 use super::outbox::Outbox;
-use super::reply::{Accept, Choice, Reply};
-use super::request::{Key, Request};
+use super::reply::{Accept, Reply};
+use super::request::Request;
 use super::subprotocol::SubprotocolPolicy;
+use super::{answer, upgrade};
 #[cfg(feature = "legacy")]
-use super::{flash, hixie75, hixie76};
-use super::{hybi, upgrade};
+use super::{flash, hixie76};
 use crate::config::Config;
 use crate::connection::{Connection, Negotiated, Shutdown};
 use crate::entropy::BoxEntropy;
-use crate::extension::{Agreement, Extensions};
+use crate::extension::Extensions;
 #[cfg(feature = "legacy")]
 use crate::http::HeadError;
 use crate::http::RequestHead;
@@ -245,60 +245,25 @@ impl ServerHandshake {
     /// [`AcceptError`]; nothing was queued then, and the request can still be answered.
     pub fn accept(&mut self, now: Instant, accept: Accept) -> Result<(), AcceptError> {
         let Phase::Deciding(request) = &self.phase else { return Err(AcceptError::NotReady) };
-        let upgrade = request.websocket().ok_or(AcceptError::NotWebSocket)?;
-        let subprotocol = match &accept.subprotocol {
-            Choice::Policy => upgrade.subprotocol.clone(),
-            Choice::None => None,
-            Choice::Named(name) if request.subprotocols().any(|offered| *offered == **name) => Some(name.clone()),
-            Choice::Named(_) => return Err(AcceptError::SubprotocolNotOffered),
-        };
-        let mut negotiated = Negotiated::new(upgrade.version);
-        negotiated.subprotocol = subprotocol;
-        let extra = accept.extra.as_str();
-        let bytes = match &upgrade.key {
-            #[cfg(feature = "legacy")]
-            Key::None => hixie75::make_response(request, &negotiated, self.is_secure(&accept), extra),
-            #[cfg(feature = "legacy")]
-            Key::Numbers(numbers) => {
-                let numbers = *numbers;
-                let head = hixie76::make_response(request, &negotiated, self.is_secure(&accept), extra);
-                self.out = Outbox::new(head);
-                // The deadline stays: it covers the wait for the rest.
-                if let Phase::Deciding(request) = mem::replace(&mut self.phase, Phase::Over(None)) {
-                    self.phase = Phase::Challenge(request, negotiated, numbers);
-                }
-                self.answer_challenge(now);
-                return Ok(());
-            }
-            key => {
-                if upgrade.version.has_extensions() {
-                    let extensions = accept.extensions.as_ref().unwrap_or(&self.config.extensions);
-                    negotiated.extension = agree(extensions, request);
-                }
-                let nonce = hybi::nonce(&accept, request, &mut negotiated)?;
-                let key = match key {
-                    Key::Text(key) => &key[..],
-                    #[cfg(feature = "legacy")]
-                    _ => hybi::key_text(request),
-                };
-                hybi::make_response(key, &negotiated, nonce.as_ref(), extra)
-            }
-        };
-        self.out = Outbox::new(bytes);
-        if let Phase::Deciding(request) = mem::replace(&mut self.phase, Phase::Over(None)) {
-            self.accepted(now, request, negotiated);
+        let (head, negotiated) = answer::switch(request, &accept, &self.config)?;
+        #[cfg(feature = "legacy")]
+        let challenge = request.challenge();
+        self.out = Outbox::new(head);
+        let Phase::Deciding(request) = mem::replace(&mut self.phase, Phase::Over(None)) else { return Ok(()) };
+        #[cfg(feature = "legacy")]
+        if let Some(numbers) = challenge {
+            // The deadline stays: it covers the wait for the rest.
+            self.phase = Phase::Challenge(request, negotiated, numbers);
+            self.answer_challenge(now);
+            return Ok(());
         }
+        self.accepted(now, request, negotiated);
         Ok(())
     }
 
     fn accepted(&mut self, now: Instant, request: Request, negotiated: Negotiated) {
         self.deadline = self.config.connection.timers.write_stall.map(|after| now.saturating_add(after));
         self.phase = Phase::Accepted(request, negotiated);
-    }
-
-    #[cfg(feature = "legacy")]
-    fn is_secure(&self, accept: &Accept) -> bool {
-        accept.secure.unwrap_or(self.config.secure)
     }
 
     /// Takes the eight bytes of hixie-76, once they are there; what follows them are frames.
@@ -552,11 +517,6 @@ impl ServerHandshake {
         }
         Ok((connection, request))
     }
-}
-
-/// The extension that a request and the settings have in common. Nothing is read if there is nothing to agree to.
-fn agree(extensions: &Extensions, request: &Request) -> Option<Agreement> {
-    if extensions.is_empty() { None } else { extensions.answer(&request.offers()) }
 }
 
 impl fmt::Debug for ServerHandshake {

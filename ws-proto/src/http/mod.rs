@@ -10,6 +10,8 @@ pub(crate) mod head;
 mod headers;
 mod host;
 pub(crate) mod pairs;
+#[cfg(feature = "http")]
+pub(crate) mod parts;
 mod response;
 pub(crate) mod syntax;
 mod target;
