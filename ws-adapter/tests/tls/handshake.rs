@@ -244,10 +244,12 @@ fn client_certificates_are_required_or_optional_and_always_verified() {
             let good_client = client().identity_pem(&good.certificate, &good.key).build().unwrap();
             let bad_client = client().identity_pem(&bad.certificate, &bad.key).build().unwrap();
             let server = || server(&provider, &identity).client_root_pem(ca.pem());
-            let required = server().build().unwrap();
+            // The default of a server that has roots for clients.
+            let asking = server().build().unwrap();
+            let required = server().client_auth(ClientAuth::Required).build().unwrap();
             let optional = server().client_auth(ClientAuth::Optional).build().unwrap();
 
-            for server in [&required, &optional] {
+            for server in [&asking, &required, &optional] {
                 let mut pair = Pair::connected(&good_client, server, HOST).unwrap();
                 pair.talk();
                 let der = CertificateDer::from_pem_slice(good.certificate.as_bytes()).unwrap();
@@ -257,8 +259,10 @@ fn client_certificates_are_required_or_optional_and_always_verified() {
                     Error::InvalidCertificate(CertificateError::UnknownIssuer)
                 );
             }
-            let refused = Pair::connected(&absent, &required, HOST).unwrap_err();
-            assert_eq!(refused.of_server(), Error::NoCertificatesPresented);
+            for server in [&asking, &required] {
+                let refused = Pair::connected(&absent, server, HOST).unwrap_err();
+                assert_eq!(refused.of_server(), Error::NoCertificatesPresented);
+            }
             let pair = Pair::connected(&absent, &optional, HOST).unwrap();
             assert!(pair.server_info().peer_certificates().is_empty());
         }
