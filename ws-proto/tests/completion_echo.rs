@@ -372,7 +372,7 @@ fn one_who_is_gone_without_a_word_is_found_out() {
 fn one_who_takes_nothing_is_found_out_by_the_write_in_the_queue() {
     let mut config = Config::default();
     config.timers = Timers::off();
-    config.timers.write_stall = Some(Duration::from_millis(200));
+    config.timers.write_stall = Some(Duration::from_secs(1));
     on_each(&config, |server| {
         let mut deaf = server.client();
         // One message, larger than the buffers of both sockets: the server gave all of it to the queue, and its machine
