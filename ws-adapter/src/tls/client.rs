@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
@@ -14,6 +14,9 @@ use rustls::{ClientConfig, DEFAULT_VERSIONS, RootCertStore, SupportedProtocolVer
 use super::pem::{Identity, Pem};
 use super::unverified::Unverified;
 use super::{HTTP_1_1, TlsError, checked_alpn, default_provider, roots};
+
+/// What [`ClientTls::new`] gives.
+static DEFAULT: Mutex<Option<ClientTls>> = Mutex::new(None);
 
 /// How a client speaks TLS. Cheap to clone.
 ///
@@ -30,13 +33,27 @@ pub struct ClientTls {
 impl ClientTls {
     /// The defaults of [`builder`](Self::builder): the platform's roots, ALPN `http/1.1`, no own certificate.
     ///
-    /// The first call in a process reads the platform's roots, which blocks for some milliseconds.
+    /// Every call gives a clone of the same settings, so that whoever uses the defaults shares the earlier sessions. The
+    /// first call in a process reads the platform's roots, which blocks for some milliseconds.
     ///
     /// # Errors
     ///
     /// [`TlsError::NoPlatformRoots`], [`TlsError::NoProvider`].
     pub fn new() -> Result<Self, TlsError> {
-        Self::builder().build()
+        let mut default = DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = &*default
+            && tls.has_provider_of_process()
+        {
+            return Ok(tls.clone());
+        }
+        let tls = Self::builder().build()?;
+        *default = Some(tls.clone());
+        Ok(tls)
+    }
+
+    /// A program may install its provider after the defaults were first used.
+    fn has_provider_of_process(&self) -> bool {
+        CryptoProvider::get_default().is_none_or(|installed| Arc::ptr_eq(installed, self.config.crypto_provider()))
     }
 
     /// Settings, one at a time.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
+use ws_adapter::tls::rustls::crypto::CryptoProvider;
 use ws_adapter::tls::{ClientTls, ServerTls, TlsError};
 
 use crate::certificates::{Ca, folder};
@@ -35,6 +37,7 @@ fn the_roots_of_the_platform_are_trusted_unless_there_are_others() {
     run("trusted", &folder, &folder.join("platform.ca"));
     run("missing", &folder, &folder.join("missing.ca"));
     run("empty", &folder, &folder.join("empty"));
+    run("shared", &folder, &folder.join("platform.ca"));
 }
 
 /// Does nothing unless the test above runs it.
@@ -45,6 +48,7 @@ fn a_case() {
     match case.as_str() {
         "trusted" => trusted(folder),
         "missing" => missing(folder),
+        "shared" => shared(folder),
         "empty" => {
             let error = ClientTls::new().unwrap_err();
             assert!(matches!(&error, TlsError::NoPlatformRoots(_)), "{error:?}");
@@ -88,4 +92,20 @@ fn missing(folder: &Path) {
     std::fs::copy(folder.join("platform.ca"), folder.join("missing.ca")).unwrap();
     assert!(accepts(&ClientTls::new().unwrap(), folder, "platform"));
     std::fs::remove_file(folder.join("missing.ca")).unwrap();
+}
+
+fn shared(folder: &Path) {
+    let file = folder.join("platform.pem");
+    let server = ServerTls::from_files(&file, &file).unwrap();
+    for resumed in [false, true] {
+        let pair = Pair::connected(&ClientTls::new().unwrap(), &server, "localhost").unwrap();
+        assert_eq!(pair.client_info().resumed(), resumed);
+    }
+
+    // A provider that is installed later is not missed.
+    let before = ClientTls::new().unwrap();
+    CryptoProvider::clone(before.config().crypto_provider()).install_default().unwrap();
+    let after = ClientTls::new().unwrap();
+    assert!(Arc::ptr_eq(after.config().crypto_provider(), CryptoProvider::get_default().unwrap()));
+    assert!(Arc::ptr_eq(after.config(), ClientTls::new().unwrap().config()));
 }
