@@ -15,6 +15,7 @@
 
 mod accept;
 mod address;
+mod bytes;
 mod clock;
 mod connect;
 mod control;
@@ -22,8 +23,11 @@ mod dial;
 mod driver;
 mod error;
 mod incoming;
+#[cfg(feature = "json")]
+mod json;
 mod outgoing;
 mod pool;
+mod reader;
 mod runtime;
 mod serve;
 mod split;
@@ -37,8 +41,12 @@ mod websocket;
 
 pub use accept::{AcceptError, Acceptor, Decision};
 pub use address::Address;
+pub use bytes::{ByteReader, ByteStream, ByteWriter};
 pub use connect::{ConnectError, Connector};
 pub use error::Error;
+#[cfg(feature = "json")]
+pub use json::JsonError;
+pub use reader::SendReaderError;
 pub use runtime::{Network, ReadFrom, Runtime, Transfer};
 pub use serve::{Incoming, Report, Server, ServerHandle};
 pub use split::{Receiver, Sender};

@@ -143,7 +143,16 @@ impl<T, R: Transfer<T>> Receiver<T, R> {
     /// # Cancel safety
     /// Cancel-safe: an event is handed to `f` exactly once, and what `f` returns `Some` for is returned at once.
     pub async fn recv_with<U>(&mut self, mut f: impl FnMut(Event<'_>) -> Option<U>) -> Option<U> {
-        poll_fn(|cx| self.inn.poll_next(&mut self.shared, cx, &mut f)).await
+        poll_fn(|cx| self.poll_recv_with(cx, &mut f)).await
+    }
+
+    /// Like [`Receiver::recv_with`], for use in hand-written futures.
+    pub fn poll_recv_with<U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        f: &mut impl FnMut(Event<'_>) -> Option<U>,
+    ) -> Poll<Option<U>> {
+        self.inn.poll_next(&mut self.shared, cx, f)
     }
 }
 
@@ -394,6 +403,13 @@ impl<T, R: Transfer<T>> Sender<T, R> {
 }
 
 impl<T, R: Runtime> Sender<T, R> {
+    /// The core's half that sends.
+    pub(crate) fn half<U>(&self, f: impl FnOnce(&mut Half) -> U) -> U {
+        let mut out = self.shared.lock();
+        out.used = true;
+        f(&mut out.tx)
+    }
+
     /// Queues a message without waiting; it goes out with the next `flush` or `send` of any sender, or when the
     /// receiver waits anew.
     ///
@@ -401,9 +417,7 @@ impl<T, R: Runtime> Sender<T, R> {
     /// [`SendError::Full`] with the message if more than `Limits::outgoing` is queued, and the other kinds of
     /// [`SendError`].
     pub fn try_send<M: IntoMessage>(&self, message: M) -> Result<(), SendError<M>> {
-        let mut out = self.shared.lock();
-        out.used = true;
-        out.tx.send(message)
+        self.half(|tx| tx.send(message))
     }
 
     /// Queues a Close without waiting; the [`Receiver`] does the rest.

@@ -138,8 +138,18 @@ impl<T, R: Transfer<T>> WebSocket<T, R> {
     /// # Cancel safety
     /// Cancel-safe: an event is handed to `f` exactly once, and what `f` returns `Some` for is returned at once.
     pub async fn recv_with<U>(&mut self, mut f: impl FnMut(Event<'_>) -> Option<U>) -> Option<U> {
+        poll_fn(|cx| self.poll_recv_with(cx, &mut f)).await
+    }
+
+    /// Like [`WebSocket::recv_with`], for use in hand-written futures.
+    #[inline]
+    pub fn poll_recv_with<U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        f: &mut impl FnMut(Event<'_>) -> Option<U>,
+    ) -> Poll<Option<U>> {
         let Whole { inn, out, .. } = &mut *self.whole;
-        poll_fn(|cx| inn.poll_next(out, cx, &mut f)).await
+        inn.poll_next(out, cx, f)
     }
 
     /// Sends a message.
@@ -353,6 +363,12 @@ impl<T, R: Transfer<T>> WebSocket<T, R> {
 impl<T, R: Runtime> WebSocket<T, R> {
     pub(crate) fn incoming(&mut self) -> &mut In<R> {
         &mut self.whole.inn
+    }
+
+    /// The core's half that sends.
+    pub(crate) fn half(&mut self) -> &mut Half {
+        self.whole.out.used = true;
+        &mut self.whole.out.tx
     }
 
     pub(crate) fn is_told(&self) -> bool {

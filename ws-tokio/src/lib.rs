@@ -36,12 +36,14 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod bytes;
 mod net;
 mod runtime;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_adapter as engine;
 
+pub use bytes::{ByteReader, ByteStream, ByteWriter};
 pub use net::{Listener, NetStream};
 pub use runtime::Tokio;
 
@@ -112,9 +114,13 @@ where
     Acceptor::default().accept(transport).await.map(|(ws, _)| ws)
 }
 
+#[cfg(feature = "json")]
+pub use ws_adapter::JsonError;
 #[cfg(feature = "tls-core")]
 pub use ws_adapter::tls;
-pub use ws_adapter::{AcceptError, Address, ConnectError, Decision, Error, Incoming, Report, ServerHandle, ws_proto};
+pub use ws_adapter::{
+    AcceptError, Address, ConnectError, Decision, Error, Incoming, Report, SendReaderError, ServerHandle, ws_proto,
+};
 pub use ws_proto::connection::{Chunk, Event, MessageWriter, Pong, Prepared, Stats};
 #[cfg(feature = "deflate")]
 pub use ws_proto::deflate;
