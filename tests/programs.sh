@@ -2,6 +2,7 @@
 # Sourced by the runners in the folders beside this file: finds or builds the
 # example programs, starts and stops servers, installs what a runner needs.
 #
+# ADAPTER           whose example programs: tokio (default), async-std, blocking
 # EXAMPLES_DIR      a folder with ready example programs (default: they are built)
 # CARGO_TARGET_DIR  where cargo builds, and where runners install and report
 #                   (default: target in the repository)
@@ -15,17 +16,24 @@ runner=$(basename "$(dirname "$0")")/$(basename "$0")
 
 die() { echo "$runner: $*" >&2; exit 1; }
 
+case "${ADAPTER:=tokio}" in tokio|async-std|blocking) ;; *) die "ADAPTER is tokio, async-std or blocking" ;; esac
+
 # The comment at the top of the script that was started.
 usage() { awk 'NR > 1 && !/^#/ { exit } NR > 1 { sub(/^# ?/, ""); print }' "$0"; }
 
-# need_examples NAME...: they are in $examples afterwards.
+# need_examples NAME...: they are in $examples afterwards, under the names that those of ws-tokio have.
 need_examples() {
-   local name
+   local name suffix=_${ADAPTER//-/_} links=$target/programs-$ADAPTER
    if [ -z "${EXAMPLES_DIR:-}" ]; then
-      (cd "$root" && cargo build --quiet --release --examples -p ws-tokio) || die "the examples do not build"
+      (cd "$root" && cargo build --quiet --release --examples -p "ws-$ADAPTER") || die "the examples do not build"
+   fi
+   if [ "$ADAPTER" != tokio ]; then
+      mkdir -p "$links"
+      for name in "$@"; do ln -sf "$examples/$name$suffix" "$links/$name"; done
+      examples=$links
    fi
    for name in "$@"; do
-      [ -x "$examples/$name" ] || die "there is no $examples/$name"
+      [ -x "$examples/$name" ] || die "there is no program for $examples/$name"
    done
 }
 
