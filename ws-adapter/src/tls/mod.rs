@@ -62,3 +62,8 @@ fn checked_alpn(protocols: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, TlsError> {
     }
     Ok(protocols)
 }
+
+/// The examples of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tls.md")]
+struct Guide;
