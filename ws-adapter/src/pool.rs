@@ -1,4 +1,4 @@
-//! Memory that is shared by all connections that run on a thread.
+//! Memory that connections share: those that run on a thread, or, where each has a thread of its own, all of them.
 //!
 //! *Scratch buffers* for reading: a connection holds one only while it contains bytes that were not parsed yet, so an
 //! idle connection holds none.
@@ -7,93 +7,112 @@
 //! written; to get fresh memory from the system for each message costs more than to copy it.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use ws_proto::bytes::Bytes;
 
+use crate::runtime::Runtime;
+
 /// Bytes of a buffer: as much as one read may bring.
 pub(crate) const SIZE: usize = 64 * 1024;
-/// Buffers that a thread keeps.
+/// Buffers that are kept.
 const KEEP: usize = 8;
 
 /// A vector is large from here on.
 const LARGE: usize = 128 * 1024;
-/// Bytes in large vectors that a thread keeps.
+/// Bytes in large vectors that are kept.
 const KEEP_LARGE: usize = 4 * 1024 * 1024;
 
+#[derive(Debug)]
+struct Pool {
+    buffers: Vec<Box<[u8]>>,
+    large: Vec<Vec<u8>>,
+}
+
+impl Pool {
+    const EMPTY: Self = Self { buffers: Vec::new(), large: Vec::new() };
+}
+
 thread_local! {
-    static SPARE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-    static SPARE_LARGE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static OF_THREAD: RefCell<Pool> = const { RefCell::new(Pool::EMPTY) };
+}
+
+static OF_ALL: Mutex<Pool> = Mutex::new(Pool::EMPTY);
+
+/// `None` if the thread is ending, and has no pool any more.
+fn with<R: Runtime, U>(work: impl FnOnce(&mut Pool) -> U) -> Option<U> {
+    if R::THREAD_PER_CONNECTION {
+        return Some(work(&mut OF_ALL.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+    OF_THREAD.try_with(|pool| work(&mut pool.borrow_mut())).ok()
 }
 
 /// A buffer of [`SIZE`] bytes with anything in it. Only a new one is zeroed, never one that is used again.
-pub(crate) fn take() -> Box<[u8]> {
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+pub(crate) fn take<R: Runtime>() -> Box<[u8]> {
+    let spare = with::<R, _>(|pool| pool.buffers.pop()).flatten();
     spare.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice())
 }
 
 /// Gives a buffer back.
-pub(crate) fn give(buffer: Box<[u8]>) {
-    // A thread that is ending has no pool any more; then the buffer is freed.
-    let _ = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        if spare.len() < KEEP {
-            spare.push(buffer);
+pub(crate) fn give<R: Runtime>(buffer: Box<[u8]>) {
+    with::<R, _>(|pool| {
+        if pool.buffers.len() < KEEP {
+            pool.buffers.push(buffer);
         }
     });
 }
 
-/// The smallest large vector with at least this capacity that the thread keeps.
-pub(crate) fn take_large(capacity: usize) -> Option<Vec<u8>> {
-    let found = SPARE_LARGE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        let fitting = spare.iter().enumerate().filter(|(_, vector)| vector.capacity() >= capacity);
+/// The smallest large vector with at least this capacity that is kept.
+pub(crate) fn take_large<R: Runtime>(capacity: usize) -> Option<Vec<u8>> {
+    with::<R, _>(|pool| {
+        let fitting = pool.large.iter().enumerate().filter(|(_, vector)| vector.capacity() >= capacity);
         let (best, _) = fitting.min_by_key(|(_, vector)| vector.capacity())?;
-        Some(spare.swap_remove(best))
-    });
-    found.ok().flatten()
+        Some(pool.large.swap_remove(best))
+    })
+    .flatten()
 }
 
 /// Keeps a vector if it is large and there is room for it.
-pub(crate) fn give_large(vector: Vec<u8>) {
+pub(crate) fn give_large<R: Runtime>(vector: Vec<u8>) {
     if vector.capacity() < LARGE {
         return;
     }
-    let _ = SPARE_LARGE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        let kept: usize = spare.iter().map(Vec::capacity).sum();
+    with::<R, _>(|pool| {
+        let kept: usize = pool.large.iter().map(Vec::capacity).sum();
         if kept + vector.capacity() <= KEEP_LARGE {
-            spare.push(vector);
+            pool.large.push(vector);
         }
     });
 }
 
 /// Keeps the memory of a payload that was written, if nobody else holds it.
-pub(crate) fn reclaim(payload: Bytes) {
+pub(crate) fn reclaim<R: Runtime>(payload: Bytes) {
     if payload.len() >= LARGE
         && let Ok(mut payload) = payload.try_into_mut()
     {
         // Emptied first, or turning it into a vector would move the bytes.
         payload.clear();
-        give_large(payload.into());
+        give_large::<R>(payload.into());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Testing;
 
     #[test]
     fn buffers_are_used_again_and_few_are_kept() {
-        let first = take();
+        let first = take::<Testing>();
         let at = first.as_ptr();
-        give(first);
-        let again = take();
+        give::<Testing>(first);
+        let again = take::<Testing>();
         assert_eq!(again.as_ptr(), at);
         assert_eq!(again.len(), SIZE);
         for _ in 0..2 * KEEP {
-            give(vec![0; SIZE].into_boxed_slice());
+            give::<Testing>(vec![0; SIZE].into_boxed_slice());
         }
-        assert_eq!(SPARE.with(|spare| spare.borrow().len()), KEEP);
+        assert_eq!(OF_THREAD.with(|pool| pool.borrow().buffers.len()), KEEP);
     }
 
     #[test]
@@ -102,17 +121,17 @@ mod tests {
         let at = message.as_ptr();
         let payload = Bytes::from(message);
         let held = payload.clone();
-        reclaim(payload);
-        assert!(take_large(LARGE).is_none(), "somebody still holds it");
-        reclaim(held);
-        assert!(take_large(2 * LARGE).is_none());
-        let again = take_large(LARGE).unwrap();
+        reclaim::<Testing>(payload);
+        assert!(take_large::<Testing>(LARGE).is_none(), "somebody still holds it");
+        reclaim::<Testing>(held);
+        assert!(take_large::<Testing>(2 * LARGE).is_none());
+        let again = take_large::<Testing>(LARGE).unwrap();
         assert_eq!(again.as_ptr(), at);
         assert!(again.is_empty());
         for _ in 0..100 {
-            give_large(Vec::with_capacity(LARGE));
+            give_large::<Testing>(Vec::with_capacity(LARGE));
         }
-        let kept: usize = SPARE_LARGE.with(|spare| spare.borrow().iter().map(Vec::capacity).sum());
+        let kept: usize = OF_THREAD.with(|pool| pool.borrow().large.iter().map(Vec::capacity).sum());
         assert_eq!(kept, KEEP_LARGE);
     }
 }

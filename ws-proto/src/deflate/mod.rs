@@ -31,6 +31,7 @@ mod tests;
 use core::time::Duration;
 
 pub use negotiate::DeflateFrame;
+pub use pool::release_thread_memory;
 
 use crate::extension::Scope;
 use crate::version::Role;

@@ -22,9 +22,7 @@ const COMPRESSORS: usize = 8;
 const LONG_RUN: u64 = 1 << 30;
 
 std::thread_local! {
-    static POOL: RefCell<Pool> = const {
-        RefCell::new(Pool { inflaters: Vec::new(), compressors: Vec::new(), scratch: Vec::new() })
-    };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::EMPTY) };
 }
 
 /// There is no memory for a machine.
@@ -98,9 +96,28 @@ struct Pool {
     scratch: Vec<u8>,
 }
 
+impl Pool {
+    const EMPTY: Self = Self { inflaters: Vec::new(), compressors: Vec::new(), scratch: Vec::new() };
+}
+
 /// The pool of this thread; `None` if the thread is ending.
 fn pool<R>(work: impl FnOnce(&mut Pool) -> R) -> Option<R> {
     POOL.try_with(|pool| pool.try_borrow_mut().ok().map(|mut pool| work(&mut pool))).ok().flatten()
+}
+
+/// Frees what the thread keeps for its connections: up to eight machines of either kind, and a buffer.
+///
+/// They are made again when they are needed. For threads that have one connection each, and wait.
+pub fn release_thread_memory() {
+    let kept = pool(|pool| std::mem::replace(pool, Pool::EMPTY));
+    // Not before the pool can be used again.
+    drop(kept);
+}
+
+/// How many machines the thread keeps.
+#[cfg(test)]
+pub(super) fn kept() -> usize {
+    pool(|pool| pool.inflaters.len() + pool.compressors.len()).unwrap_or_default()
 }
 
 /// A machine from the list, for who can make use of what it holds (`tag`) or for who will reset it.

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::thread;
 
+use super::super::pool;
 use super::*;
 
 const TAIL: &[u8] = b"\x00\x00\xff\xff";
@@ -204,6 +205,26 @@ fn released_anywhere() {
             }
             encoder.encode(&texts[2], true, &mut message).unwrap();
             assert!(decode(&mut *decoder, &message).unwrap() == texts.concat());
+        }
+    }
+}
+
+#[test]
+fn the_memory_of_a_thread_can_be_freed_between_any_messages() {
+    let mut rng = Rng(12);
+    let mut encoder = encoder(&shared(), 15, true);
+    let mut decoder = decoder();
+    for round in 0..6 {
+        let message = json(&mut rng, 3000);
+        let compressed = encode(&mut *encoder, &message);
+        assert!(pool::kept() > 0);
+        if round % 2 == 0 {
+            pool::release_thread_memory();
+            assert_eq!(pool::kept(), 0);
+        }
+        assert!(decode(&mut *decoder, &compressed).as_deref() == Ok(&message[..]));
+        if round % 3 == 0 {
+            pool::release_thread_memory();
         }
     }
 }
