@@ -97,7 +97,7 @@ impl<R> Default for Acceptor<R> {
 }
 
 impl<R: Runtime> Acceptor<R> {
-    /// An acceptor with these settings: a `ServerConfig`, an `Arc` of one, or just a [`Config`](crate::Config).
+    /// An acceptor with these settings: a `ServerConfig`, an `Arc` of one, or just a [`Config`](ws_proto::Config).
     #[must_use]
     pub fn new(config: impl Into<ServerConfig>) -> Self {
         Self { config: Arc::new(config.into()), runtime: PhantomData }
