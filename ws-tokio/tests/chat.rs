@@ -1,21 +1,18 @@
-//! The example chat server, talked to by clients that read and write lines.
-
-#[allow(dead_code)]
-#[path = "../examples/chat.rs"]
-mod chat;
+//! The chat server of the examples, talked to by clients that read and write lines.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chat::hub::Hub;
+use examples_common::Parser;
+use examples_common::chat::{Hub, Options, PAGE, session};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use ws_proto::{Version, Versions};
 use ws_tokio::{
-    CloseCode, Config, ConnectError, Connector, Message, Negotiated, NetStream, Report, Role, ServerHandle, WebSocket,
+    CloseCode, Config, ConnectError, Connector, Message, Negotiated, NetStream, Report, Role, Server, ServerHandle,
+    Version, WebSocket,
 };
 
 /// Ends a wait for something that never comes; nothing is measured by it.
@@ -30,10 +27,13 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
-        let server = chat::bind("127.0.0.1:0", Versions::MODERN, false).await.unwrap();
+        let server: Server = Options::parse_from(["chat", "--listen", "127.0.0.1:0"]).server().await.unwrap();
         let hub = Arc::new(Hub::default());
         let (address, handle) = (server.local_addr().unwrap().tcp().unwrap(), server.handle());
-        let task = tokio::spawn(chat::serve(server, hub.clone()));
+        let task = tokio::spawn({
+            let hub = hub.clone();
+            server.serve(move |socket, _| session(socket, hub.join()))
+        });
         Self { address, hub, handle, task }
     }
 
@@ -207,7 +207,7 @@ async fn the_page_comes_from_the_same_port() {
     let (head, page) = server.ask("GET /").await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(head.contains("text/html; charset=utf-8") && head.contains("default-src 'none'"), "{head}");
-    assert_eq!(page, include_str!("../examples/chat/index.html"));
+    assert_eq!(page, PAGE);
     let (head, body) = server.ask("HEAD /").await;
     assert!(head.starts_with("HTTP/1.1 200 ") && head.contains(&format!("{}", page.len())), "{head}");
     assert_eq!(body, "");
@@ -248,7 +248,7 @@ fn visit(hub: &Arc<Hub>, pipe: usize) -> (Person<tokio::io::DuplexStream>, JoinH
     let (near, far) = tokio::io::duplex(pipe);
     let negotiated = || Negotiated::new(Version::Rfc6455);
     let server = WebSocket::from_upgraded(far, Role::Server, negotiated(), Config::default());
-    let session = tokio::spawn(chat::session(server, hub.join()));
+    let session = tokio::spawn(session(server, hub.join()));
     (Person { socket: WebSocket::from_upgraded(near, Role::Client, negotiated(), Config::default()) }, session)
 }
 

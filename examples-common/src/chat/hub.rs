@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, watch};
-use ws_tokio::Utf8Bytes;
+use async_channel::{Receiver, Sender, bounded};
+use ws_adapter::ws_proto::Utf8Bytes;
 
 use super::room::{Id, Line, Room};
 
@@ -13,44 +13,76 @@ const MAILBOX: usize = 256;
 
 /// The room and a mailbox for each person in it.
 #[derive(Debug, Default)]
-pub(crate) struct Hub {
+pub struct Hub {
     state: Mutex<State>,
-    /// Tells that the list of people has changed. However often it does, there is only the latest one to show.
-    changes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     room: Room,
-    mailboxes: HashMap<Id, mpsc::Sender<Utf8Bytes>>,
+    mailboxes: HashMap<Id, Mailbox>,
+}
+
+/// What comes to somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A line to show.
+    Line(Utf8Bytes),
+    /// The list of people has changed. However often it does, there is only the latest one to show:
+    /// [`Place::people`].
+    People,
+}
+
+/// Where news wait for somebody.
+#[derive(Debug)]
+struct Mailbox {
+    news: Sender<News>,
+    /// Whether a change of the list was told and the list not looked at since. It is not told twice, so that it takes one
+    /// place at most, which is not one of those for lines.
+    told: bool,
+}
+
+impl Mailbox {
+    /// Says whether there was room.
+    fn put(&self, text: Utf8Bytes) -> bool {
+        self.news.len() < MAILBOX + usize::from(self.told) && self.news.try_send(News::Line(text)).is_ok()
+    }
+
+    fn tell(&mut self) {
+        if !self.told {
+            self.told = self.news.try_send(News::People).is_ok();
+        }
+    }
 }
 
 impl Hub {
     /// A place in the room; whoever drops it has left.
-    pub(crate) fn join(self: &Arc<Self>) -> Seat {
-        let (mailbox, lines) = mpsc::channel(MAILBOX);
+    pub fn join(self: &Arc<Self>) -> Seat {
+        let (sender, news) = bounded(MAILBOX + 1);
         let mut state = self.lock();
         let id = state.room.join();
-        state.mailboxes.insert(id, mailbox);
-        drop(state);
-        let mut people = self.changes.subscribe();
+        state.mailboxes.insert(id, Mailbox { news: sender, told: false });
         // The newcomer has not seen the list, either.
-        people.mark_changed();
-        self.changes.send_replace(());
-        Seat { place: Place { id, hub: self.clone() }, lines, people }
+        state.tell();
+        drop(state);
+        Seat { place: Place { id, hub: self.clone() }, news }
     }
 
     /// How many people are there.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.lock().room.len()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn leave(&self, id: Id) {
         let mut state = self.lock();
         let Some(announcement) = state.remove(id) else { return };
         state.deliver(vec![announcement]);
-        drop(state);
-        self.changes.send_replace(());
+        state.tell();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -67,7 +99,7 @@ impl State {
         while let Some(line) = lines.pop_front() {
             let text = Utf8Bytes::from(line.text.as_str());
             let full = self.mailboxes.iter().filter(|(id, _)| line.is_for(**id));
-            let full = full.filter(|(_, mailbox)| mailbox.try_send(text.clone()).is_err());
+            let full = full.filter(|(_, mailbox)| !mailbox.put(text.clone()));
             let full: Vec<Id> = full.map(|(id, _)| *id).collect();
             for id in full {
                 lost = true;
@@ -75,6 +107,11 @@ impl State {
             }
         }
         lost
+    }
+
+    /// Tells everyone that the list of people has changed.
+    fn tell(&mut self) {
+        self.mailboxes.values_mut().for_each(Mailbox::tell);
     }
 
     /// Takes somebody out; gives the announcement. Without its mailbox the seat learns that it is out.
@@ -86,36 +123,38 @@ impl State {
 
 /// One person's place, and what comes to it.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    pub(crate) place: Place,
-    /// The lines to show. It ends if they were not taken fast enough.
-    pub(crate) lines: mpsc::Receiver<Utf8Bytes>,
-    /// Changes with the list of people.
-    pub(crate) people: watch::Receiver<()>,
+pub struct Seat {
+    /// The place.
+    pub place: Place,
+    /// What comes to it. It ends if the lines were not taken fast enough, and when the place is dropped.
+    pub news: Receiver<News>,
 }
 
 /// One person's place in the room, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     id: Id,
     hub: Arc<Hub>,
 }
 
 impl Place {
     /// This person says something.
-    pub(crate) fn say(&self, text: &str) {
+    pub fn say(&self, text: &str) {
         let mut state = self.hub.lock();
         let outcome = state.room.hear(self.id, text);
         let lost = state.deliver(outcome.lines);
-        drop(state);
         if outcome.renamed || lost {
-            self.hub.changes.send_replace(());
+            state.tell();
         }
     }
 
     /// Everyone's name, this person's first, one per line.
-    pub(crate) fn people(&self) -> String {
-        self.hub.lock().room.names_for(self.id).join("\n")
+    pub fn people(&self) -> String {
+        let mut state = self.hub.lock();
+        if let Some(mailbox) = state.mailboxes.get_mut(&self.id) {
+            mailbox.told = false;
+        }
+        state.room.names_for(self.id).join("\n")
     }
 }
 
@@ -127,19 +166,34 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc::error::TryRecvError;
+    use async_channel::TryRecvError;
 
     use super::*;
 
     impl Seat {
+        /// Takes what has come: the lines, and how often a change of the list was told.
+        fn take(&mut self) -> (Vec<String>, usize) {
+            let (mut lines, mut changes) = (Vec::new(), 0);
+            while let Ok(news) = self.news.try_recv() {
+                match news {
+                    News::Line(line) => lines.push(line.as_str().to_owned()),
+                    News::People => {
+                        changes += 1;
+                        self.place.people();
+                    }
+                }
+            }
+            (lines, changes)
+        }
+
         fn read(&mut self) -> Vec<String> {
-            std::iter::from_fn(|| self.lines.try_recv().ok()).map(|line| line.as_str().to_owned()).collect()
+            self.take().0
         }
 
         fn sees_change(&mut self) -> bool {
-            let changed = self.people.has_changed().unwrap();
-            self.people.mark_unchanged();
-            changed
+            let changes = self.take().1;
+            assert!(changes < 2);
+            changes > 0
         }
     }
 
@@ -166,8 +220,35 @@ mod tests {
         b.place.say("/nick bob");
         assert!(a.sees_change());
         drop(b);
-        assert!(a.sees_change());
-        assert_eq!((hub.len(), a.read().pop().unwrap().as_str()), (1, "server: bob left"));
+        assert_eq!(a.take(), (vec!["server: bob left".to_owned()], 1));
+        assert_eq!((hub.len(), hub.is_empty()), (1, false));
+    }
+
+    #[test]
+    fn changes_are_told_once_until_somebody_looks() {
+        let hub = Arc::new(Hub::default());
+        let mut a = hub.join();
+        for i in 0..MAILBOX / 2 {
+            a.place.say(&format!("/nick {i}"));
+        }
+        let (lines, changes) = a.take();
+        assert_eq!((lines.len(), changes), (MAILBOX / 2, 1));
+        assert_eq!(a.place.people(), (MAILBOX / 2 - 1).to_string());
+    }
+
+    #[test]
+    fn one_who_does_not_look_at_the_list_has_as_much_room_for_lines() {
+        let hub = Arc::new(Hub::default());
+        let (mut fast, other) = (hub.join(), hub.join());
+        assert_eq!(other.news.try_recv(), Ok(News::People));
+        for _ in 0..10 {
+            for i in 0..MAILBOX {
+                fast.place.say(&format!("/nick {i}"));
+                fast.read();
+            }
+            while other.news.try_recv().is_ok() {}
+        }
+        assert_eq!(hub.len(), 2);
     }
 
     #[test]
@@ -175,18 +256,20 @@ mod tests {
         let hub = Arc::new(Hub::default());
         let (mut fast, mut slow) = (hub.join(), hub.join());
         slow.place.say("/nick slow");
-        let mut lines = Vec::new();
+        fast.read();
+        let (mut lines, mut changes) = (Vec::new(), 0);
         for i in 0..MAILBOX + 10 {
             fast.place.say(&i.to_string());
-            lines.extend(fast.read());
+            let (more, change) = fast.take();
+            lines.extend(more);
+            changes += change;
         }
         assert_eq!(lines.iter().filter(|line| line.starts_with("me: ")).count(), MAILBOX + 10);
         assert_eq!(lines.iter().filter(|line| *line == "server: slow left").count(), 1);
-        assert_eq!(hub.len(), 1);
-        assert!(fast.sees_change());
+        assert_eq!((hub.len(), changes), (1, 1));
         // It still gets what was in the mailbox, then learns that it is out. What it says is not heard.
         assert_eq!(slow.read().len(), MAILBOX);
-        assert_eq!(slow.lines.try_recv(), Err(TryRecvError::Disconnected));
+        assert_eq!(slow.news.try_recv(), Err(TryRecvError::Closed));
         slow.place.say("hello?");
         drop(slow);
         assert_eq!(fast.read(), Vec::<String>::new());

@@ -1,0 +1,17 @@
+//! What the example programs of the adapters share: their options, what they print, and the chat. An example itself has
+//! only what is its adapter's own.
+//!
+//! What is `async` here is written for any runtime that `ws-adapter` can work with.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod autobahn;
+pub mod chat;
+pub mod connect;
+pub mod echo;
+mod options;
+mod terminal;
+
+pub use clap::Parser;
+pub use options::{Compression, Limits, Listen, ServerTlsFiles, TlsFiles};
+pub use terminal::{Lines, at_end, printable};
