@@ -1,6 +1,5 @@
 //! Sockets: connections, listeners, names.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -15,11 +14,13 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Type};
 use ws_adapter::Address;
+#[cfg(feature = "tls-core")]
+use ws_adapter::tls::TlsInfo;
 
 use crate::park::{self, Interest};
 use crate::socket::{Kind, Socket};
 #[cfg(feature = "tls-core")]
-use crate::tls::TlsStream;
+use crate::tls_stream::TlsStream;
 use crate::transport::Transport;
 
 /// The transport of a connection made by [`connect`](crate::connect()) or taken by a [`Server`](crate::Server): a TCP
@@ -90,10 +91,6 @@ impl NetStream {
             Kind::Unix(unix) => unix.local_addr().map(Address::from),
         }
     }
-
-    pub(crate) fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.tcp().map_or(Ok(()), |tcp| tcp.set_nodelay(on))
-    }
 }
 
 #[cfg(feature = "tls-core")]
@@ -116,11 +113,15 @@ impl NetStream {
         Ok(Self { layer: Layer::Tls(Box::new(tls)) })
     }
 
-    /// The TLS connection, if it is one.
-    pub(crate) fn rustls(&self) -> Option<&rustls::Connection> {
+    /// What was agreed on in the TLS handshake, and who the peer is; `None` without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsInfo> {
         match &self.layer {
             Layer::Plain(_) => None,
-            Layer::Tls(tls) => Some(tls.tls()),
+            Layer::Tls(tls) => match tls.tls() {
+                rustls::Connection::Client(tls) => TlsInfo::of_client(tls),
+                rustls::Connection::Server(tls) => TlsInfo::of_server(tls),
+            },
         }
     }
 }
@@ -284,41 +285,51 @@ pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
     .await
 }
 
-/// A listening socket; it is non-blocking.
-pub(crate) enum Listener {
+/// A listening socket: a [`TcpListener`] or a [`UnixListener`]. It is made non-blocking.
+#[derive(Debug)]
+pub struct Listener(Listening);
+
+#[derive(Debug)]
+enum Listening {
     Tcp(Arc<TcpListener>),
     Unix(Arc<UnixListener>),
 }
 
 impl Listener {
     pub(crate) fn local_addr(&self) -> io::Result<Address> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Address::from),
-            Self::Unix(listener) => listener.local_addr().map(Address::from),
+        match &self.0 {
+            Listening::Tcp(listener) => listener.local_addr().map(Address::from),
+            Listening::Unix(listener) => listener.local_addr().map(Address::from),
         }
     }
 
     pub(crate) fn poll_accept(&self) -> Poll<io::Result<(NetStream, Address)>> {
-        let accepted = match self {
-            Self::Tcp(listener) => listener.accept().map(|(tcp, peer)| (NetStream::from(tcp), peer.into())),
-            Self::Unix(listener) => listener.accept().map(|(unix, peer)| (NetStream::from(unix), peer.into())),
+        let accepted = match &self.0 {
+            Listening::Tcp(listener) => listener.accept().map(|(tcp, peer)| (NetStream::from(tcp), peer.into())),
+            Listening::Unix(listener) => listener.accept().map(|(unix, peer)| (NetStream::from(unix), peer.into())),
         };
-        match (accepted, self) {
-            (Err(error), Self::Tcp(listener)) if error.kind() == ErrorKind::WouldBlock => {
-                park::note(listener.clone(), Interest::Read);
-                Poll::Pending
-            }
-            (Err(error), Self::Unix(listener)) if error.kind() == ErrorKind::WouldBlock => {
-                park::note(listener.clone(), Interest::Read);
-                Poll::Pending
-            }
-            (accepted, _) => Poll::Ready(accepted),
+        if !matches!(&accepted, Err(error) if error.kind() == ErrorKind::WouldBlock) {
+            return Poll::Ready(accepted);
         }
+        match &self.0 {
+            Listening::Tcp(listener) => park::note(listener.clone(), Interest::Read),
+            Listening::Unix(listener) => park::note(listener.clone(), Interest::Read),
+        }
+        Poll::Pending
     }
 }
 
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Listener").field(&self.local_addr().ok()).finish()
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        // A listener that blocks would only keep the server from noticing its shutdown.
+        let _ = listener.set_nonblocking(true);
+        Self(Listening::Tcp(Arc::new(listener)))
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        let _ = listener.set_nonblocking(true);
+        Self(Listening::Unix(Arc::new(listener)))
     }
 }

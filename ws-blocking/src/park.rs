@@ -23,7 +23,7 @@ use rustix::io::Errno;
 
 use crate::signal::Signal;
 use crate::socket::{Ahead, Socket};
-use crate::wait::{CancelToken, Interrupted, Wait};
+use crate::wait::{Interrupted, Wait};
 
 /// Holders of a thread's signal when nobody else can wake it: the parker, and its waker.
 const OWN: usize = 2;
@@ -154,37 +154,37 @@ impl Parker {
             }
             self.ahead.borrow_mut().put_back();
             let limit = *limit.get_or_insert_with(|| wait.limit());
-            self.wait(limit, wait.token());
+            self.wait(limit, wait);
             stay.forget();
             // What has arrived by now is looked at once more.
             expired = limit.is_some_and(|limit| Instant::now() >= limit);
         }
     }
 
-    /// Waits until something of what was noted has happened, or `limit`, or the token. May end early.
-    fn wait(&self, limit: Option<Instant>, token: Option<&CancelToken>) {
+    /// Waits until something of what was noted has happened, or `limit`, or a token is cancelled. May end early.
+    fn wait(&self, limit: Option<Instant>, wait: &Wait) {
         let until = self.deadline.get().into_iter().chain(limit).min();
         let alone = Arc::strong_count(&self.signal) == OWN;
         // Whoever let go of a waker before that count was taken has woken it before.
         fence(Ordering::Acquire);
         if alone && !self.signal.take() {
-            if token.is_none()
+            if wait.tokens().next().is_none()
                 && let Some(socket) = self.only_socket()
                 && self.ahead.borrow_mut().fill(socket, until)
             {
                 return self.has_looked(until);
             }
-            return self.poll(until, token, false);
+            return self.poll(until, wait, false);
         }
         if !alone && self.signal.start_waiting() {
-            self.poll(until, token, true);
+            self.poll(until, wait, true);
             return self.signal.stop_waiting();
         }
         // Woken already. A timer that is due must ring all the same, after a look at the sockets.
         if let Some(until) = until
             && until <= Instant::now()
         {
-            self.poll(Some(until), token, false);
+            self.poll(Some(until), wait, false);
         }
     }
 
@@ -196,19 +196,23 @@ impl Parker {
         }
     }
 
-    fn poll(&self, until: Option<Instant>, token: Option<&CancelToken>, listen: bool) {
+    fn poll(&self, until: Option<Instant>, wait: &Wait, listen: bool) {
         let wanted = self.wanted.borrow();
         let own_bell = if listen { self.signal.bell() } else { None };
-        let token_bell = token.and_then(CancelToken::bell);
-        if token.is_some_and(CancelToken::is_cancelled) {
+        // One that could not be made: nobody can ring.
+        let mut deaf = listen && own_bell.is_none();
+        let mut set = Vec::with_capacity(wanted.len() + 3);
+        set.extend(own_bell.map(|bell| PollFd::new(bell, PollFlags::IN)));
+        for token in wait.tokens() {
+            let bell = token.bell();
+            deaf |= bell.is_none();
+            set.extend(bell.map(|bell| PollFd::new(bell, PollFlags::IN)));
+        }
+        // After their bells were made, so that one or the other tells.
+        if wait.is_cancelled() {
             return;
         }
-        let mut set = Vec::with_capacity(wanted.len() + 2);
-        let bells = own_bell.into_iter().chain(token_bell);
-        set.extend(bells.map(|bell| PollFd::new(bell, PollFlags::IN)));
         set.extend(wanted.iter().map(|one| PollFd::from_borrowed_fd(one.source.fd(), one.flags)));
-        // One that could not be made: nobody can ring.
-        let deaf = (listen && own_bell.is_none()) || (token.is_some() && token_bell.is_none());
         if self.poll_set(&mut set, until, deaf)
             && let (Some(bell), Some(first)) = (own_bell, set.first())
             && !first.revents().is_empty()

@@ -1,13 +1,12 @@
 //! A socket that threads share, and what a thread has read from one while it waited.
 
 use std::io::{self, IoSlice};
-use std::mem;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;

@@ -24,13 +24,15 @@ pub struct Wait {
     deadline: Option<Instant>,
     timeout: Option<Duration>,
     token: Option<CancelToken>,
+    /// Of the server that the connection belongs to.
+    cut: Option<CancelToken>,
 }
 
 impl Wait {
     /// Waits for as long as it takes.
     #[must_use]
     pub const fn new() -> Self {
-        Self { deadline: None, timeout: None, token: None }
+        Self { deadline: None, timeout: None, token: None, cut: None }
     }
 
     /// No call waits beyond this instant. Default: none.
@@ -64,12 +66,28 @@ impl Wait {
         self.deadline.into_iter().chain(timeout).min()
     }
 
-    pub(crate) fn token(&self) -> Option<&CancelToken> {
-        self.token.as_ref()
+    /// The tokens, in a row.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &CancelToken> + Clone {
+        self.token.iter().chain(&self.cut)
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.token.as_ref().is_some_and(CancelToken::is_cancelled)
+        self.tokens().any(CancelToken::is_cancelled)
+    }
+
+    /// Takes what the program wants, and keeps what the server wants.
+    pub(crate) fn set(&mut self, wait: Self) {
+        let cut = self.cut.take();
+        *self = Self { cut, ..wait };
+    }
+
+    pub(crate) fn set_cut(&mut self, token: &CancelToken) {
+        self.cut = Some(token.clone());
+    }
+
+    /// Whether the server has cut the connection off.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.as_ref().is_some_and(CancelToken::is_cancelled)
     }
 }
 
