@@ -309,7 +309,15 @@ fn subprotocols_by_policy_and_by_decision() {
         assert_eq!(value(&verdict, "sec-websocket-protocol"), wanted);
         assert_eq!(verdict.negotiated.unwrap().subprotocol.as_deref(), wanted);
     }
+    let policy = SubprotocolPolicy::client_order(["b", "c"]).unwrap().required();
+    let choose = |head: &Head| {
+        let handshake = ParsedHandshake::new(&request(head), ServerConfig::default()).unwrap();
+        policy.choose_for(handshake.request())
+    };
+    assert_eq!(choose(&head).unwrap().as_deref(), Some("b"));
     let none = Head::request().line("Sec-WebSocket-Protocol: x");
+    assert_eq!(choose(&none), Err(HandshakeError::SubprotocolRequired));
+    assert_eq!(choose(&Head::request()), Err(HandshakeError::SubprotocolRequired));
     assert_eq!(verdict(config.clone(), &none, Accept::new()).error, Some(HandshakeError::SubprotocolRequired));
     let handshake = ParsedHandshake::new(&request(&head), config).unwrap();
     assert_eq!(handshake.accept(Accept::new().subprotocol("x")).unwrap_err(), AcceptError::SubprotocolNotOffered);

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::error::{HandshakeError, SubprotocolError};
+use super::request::Request;
 use crate::http::Headers;
 use crate::http::syntax;
 
@@ -58,23 +59,31 @@ impl SubprotocolPolicy {
         self
     }
 
+    /// What this policy chooses for a request, in place of the one in `ServerConfig::subprotocols`: for
+    /// [`Accept::subprotocol`](super::Accept::subprotocol), where it depends on the path, for example.
+    ///
+    /// # Errors
+    /// [`HandshakeError::SubprotocolRequired`].
+    pub fn choose_for(&self, request: &Request) -> Result<Option<Box<str>>, HandshakeError> {
+        self.pick(&request.subprotocols().collect::<Vec<_>>())
+    }
+
     /// Judges the one name that clients may offer up to hybi-03.
     #[cfg(feature = "legacy")]
     pub(super) fn choose_one(&self, offered: Option<&str>) -> Result<Option<Box<str>>, HandshakeError> {
-        let chosen = self.names.iter().find(|name| Some(&***name) == offered);
-        if chosen.is_none() && self.required {
-            return Err(HandshakeError::SubprotocolRequired);
-        }
-        Ok(chosen.cloned())
+        self.pick(offered.as_slice())
     }
 
     /// Checks what the request offers, if it offers `any`, and chooses.
     pub(super) fn choose(&self, headers: &Headers, any: bool) -> Result<Option<Box<str>>, HandshakeError> {
         if !any {
-            return if self.required { Err(HandshakeError::SubprotocolRequired) } else { Ok(None) };
+            return self.pick(&[]);
         }
         let mut offered: [&str; MAX_NAMES] = [""; MAX_NAMES];
-        let offered = read_offer(headers, &mut offered)?;
+        self.pick(read_offer(headers, &mut offered)?)
+    }
+
+    fn pick(&self, offered: &[&str]) -> Result<Option<Box<str>>, HandshakeError> {
         let chosen = if self.server_order {
             self.names.iter().find(|name| offered.contains(&&***name)).map(|name| &**name)
         } else {
