@@ -32,6 +32,7 @@
 //! * `deflate`, on by default: `permessage-deflate` (RFC 7692). It is used only where it is added to the extensions: of a
 //!   [`Connector`] with [`Connector::extensions`], of a server in [`ServerConfig::extensions`] or for one request in
 //!   [`Accept::extensions`].
+//! * `hyper` and `axum`, off by default: WebSockets on connections of an HTTP server, in the module `upgrade`.
 //! * `tracing`, off by default: events about connections that are opened, refused and closed, without payloads.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -39,6 +40,8 @@
 mod bytes;
 mod net;
 mod runtime;
+#[cfg(feature = "hyper")]
+pub mod upgrade;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use ws_adapter as engine;
