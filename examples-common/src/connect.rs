@@ -10,11 +10,10 @@ use std::thread;
 
 use async_channel::Receiver;
 use futures_lite::future::or;
-use ws_adapter::ws_proto::http::Target;
-use ws_adapter::ws_proto::{CloseCode, Closed, Message, Negotiated, Version};
-use ws_adapter::{Connector, Network, Runtime};
+use ws_adapter::Network;
+use ws_adapter::ws_proto::{CloseCode, Closed, Message, Negotiated};
 
-use crate::{Compression, Lines, TlsFiles, printable};
+use crate::{ClientOptions, Lines, printable};
 
 /// A WebSocket on the command line: lines of standard input are sent, messages are printed.
 ///
@@ -24,58 +23,10 @@ use crate::{Compression, Lines, TlsFiles, printable};
 #[derive(Debug, clap::Parser)]
 pub struct Options {
     /// ws://host[:port]/path, or wss:// for TLS
-    url: String,
-    /// A subprotocol to offer; may be repeated, the preferred first
-    #[arg(long = "protocol", value_name = "P")]
-    protocols: Vec<String>,
-    /// A header to send; may be repeated
-    #[arg(long = "header", value_name = "'K: V'", value_parser = header)]
-    headers: Vec<(String, String)>,
-    /// The version of the protocol: hixie-75, hixie-76, hybi-01 to hybi-08, or 13
-    #[arg(long, value_name = "V", default_value = "13")]
-    version: Version,
-    /// The origin to send
-    #[arg(long, value_name = "O")]
-    origin: Option<String>,
-    /// Connect to the Unix socket at this path, whatever host the URL names
-    #[cfg(unix)]
-    #[arg(long, value_name = "PATH")]
-    unix: Option<std::path::PathBuf>,
+    pub url: String,
+    /// How to ask for a WebSocket.
     #[command(flatten)]
-    tls: TlsFiles,
-    #[command(flatten)]
-    compression: Compression,
-}
-
-fn header(line: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = line.split_once(':').ok_or("there is no colon")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
-}
-
-impl Options {
-    /// A connector with these options.
-    ///
-    /// # Errors
-    /// If the options are not possible here.
-    pub fn connector<R: Runtime>(&self) -> Result<Connector<R>, Box<dyn Error>> {
-        let target = Target::parse(&self.url)?;
-        let secure = target.is_secure();
-        let mut connector = Connector::to(target).version(self.version).subprotocols(self.protocols.iter())?;
-        for (name, value) in &self.headers {
-            connector = connector.header(name, value)?;
-        }
-        if let Some(origin) = &self.origin {
-            connector = connector.origin(origin)?;
-        }
-        #[cfg(unix)]
-        if let Some(path) = &self.unix {
-            connector = connector.connect_to(path.clone());
-        }
-        if secure {
-            connector = connector.tls(self.tls.settings()?);
-        }
-        Ok(connector.extensions(self.compression.extensions()))
-    }
+    pub client: ClientOptions,
 }
 
 /// Runs the program, and says whether all input was good and the connection ended cleanly.
@@ -83,7 +34,7 @@ impl Options {
 /// # Errors
 /// If there was no connection, or the standard output can't be written to.
 pub async fn run<R: Network>(options: &Options) -> Result<bool, Box<dyn Error>> {
-    let (ws, _) = options.connector::<R>()?.connect().await?;
+    let (ws, _) = options.client.connector::<R>(&options.url)?.connect().await?;
     print_agreed(ws.negotiated());
     let (mut receiver, sender) = ws.split();
     let good_input = Cell::new(true);
@@ -181,11 +132,5 @@ mod tests {
         assert_eq!(line(&Message::from("a\nb")), "a\\u{a}b");
         assert_eq!(line(&Message::from(vec![0, 0xff, 0x2a])), "binary 00ff2a");
         assert_eq!(line(&Message::from(Vec::new())), "binary ");
-    }
-
-    #[test]
-    fn headers_are_split_at_the_first_colon() {
-        assert_eq!(header("K: V:W "), Ok(("K".to_owned(), "V:W".to_owned())));
-        assert!(header("K").is_err());
     }
 }

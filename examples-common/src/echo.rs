@@ -1,12 +1,11 @@
 //! A server that sends every message back.
 
-use std::error::Error;
 use std::time::Duration;
 
-use ws_adapter::ws_proto::{ServerConfig, Versions};
-use ws_adapter::{Acceptor, Network, Server, Transfer, WebSocket};
+use ws_adapter::ws_proto::ServerConfig;
+use ws_adapter::{Transfer, WebSocket};
 
-use crate::{Compression, Limits, Listen, ServerTlsFiles};
+use crate::{Compression, Limits, ServerOptions};
 
 /// How long connections have for the closing handshake when the server ends.
 pub const GOODBYE: Duration = Duration::from_secs(5);
@@ -17,15 +16,9 @@ pub const GOODBYE: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Parser)]
 #[command(mut_group("where", |group| group.required(true)))]
 pub struct Options {
-    /// Where to listen.
+    /// Where to listen, and for whom.
     #[command(flatten)]
-    pub listen: Listen,
-    /// How to speak TLS.
-    #[command(flatten)]
-    pub tls: ServerTlsFiles,
-    /// The versions of the protocol to accept: modern (13 only), deployed, all, or names with commas between
-    #[arg(long, value_name = "LIST", default_value = "modern")]
-    versions: Versions,
+    pub server: ServerOptions,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -37,22 +30,8 @@ impl Options {
     #[must_use]
     pub fn config(&self) -> ServerConfig {
         let mut config = ServerConfig::from(self.limits.config());
-        config.versions = self.versions;
         config.extensions = self.compression.extensions();
         config
-    }
-
-    /// A server that is not serving yet.
-    ///
-    /// # Errors
-    /// If the options are not possible here.
-    pub async fn server<R: Network>(&self) -> Result<Server<R>, Box<dyn Error>> {
-        let tls = self.tls.settings()?;
-        let server = self.listen.bind().await?.acceptor(Acceptor::new(self.config()));
-        Ok(match tls {
-            Some(tls) => server.tls(tls),
-            None => server,
-        })
     }
 }
 

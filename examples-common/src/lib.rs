@@ -7,11 +7,16 @@
 
 pub mod autobahn;
 pub mod chat;
+mod client;
 pub mod connect;
 pub mod echo;
 mod options;
+mod server;
 mod terminal;
 
 pub use clap::Parser;
-pub use options::{Compression, Limits, Listen, ServerTlsFiles, TlsFiles};
+pub use client::ClientOptions;
+pub use options::{Compression, Limits};
+pub use server::ServerOptions;
 pub use terminal::{Lines, at_end, printable};
+pub use ws_adapter::ws_proto::http::Target;

@@ -13,10 +13,11 @@
 mod common;
 
 use std::error::Error;
+use std::future::ready;
 use std::sync::Arc;
 
 use common::block_on;
-use examples_common::chat::{GOODBYE, Hub, Options, console, session};
+use examples_common::chat::{GOODBYE, Hub, Options, console, decide, session};
 use examples_common::{Parser, at_end};
 use ws_async_std::Server;
 
@@ -24,14 +25,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let hub = Arc::new(Hub::default());
     block_on(async {
-        let server: Server = options.server().await?;
+        let server: Server = options.server.server(options.config()?).await?;
         let handle = server.handle();
         let quit = move || handle.shutdown(GOODBYE);
         at_end(quit.clone())?;
-        println!("listening on {}", options.tls.url("http", &server.local_addr()?, "/"));
+        println!("listening on {}", options.server.url("http", &server.local_addr()?, "/"));
         console(hub.clone(), quit);
-        server.serve(move |socket, _| session(socket, hub.join())).await;
-        options.listen.clean_up()?;
+        server.decide(|request, _| ready(decide(request))).serve(move |socket, _| session(socket, hub.join())).await;
+        options.server.clean_up()?;
         Ok(())
     })
 }

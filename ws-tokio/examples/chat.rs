@@ -11,9 +11,10 @@
 //! What is said, to whom and by whom is in `examples-common/src/chat`, with the protocol that the page speaks.
 
 use std::error::Error;
+use std::future::ready;
 use std::sync::Arc;
 
-use examples_common::chat::{GOODBYE, Hub, Options, console, session};
+use examples_common::chat::{GOODBYE, Hub, Options, console, decide, session};
 use examples_common::{Parser, at_end};
 use ws_tokio::Server;
 
@@ -21,13 +22,13 @@ use ws_tokio::Server;
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let hub = Arc::new(Hub::default());
-    let server: Server = options.server().await?;
+    let server: Server = options.server.server(options.config()?).await?;
     let handle = server.handle();
     let quit = move || handle.shutdown(GOODBYE);
     at_end(quit.clone())?;
-    println!("listening on {}", options.tls.url("http", &server.local_addr()?, "/"));
+    println!("listening on {}", options.server.url("http", &server.local_addr()?, "/"));
     console(hub.clone(), quit);
-    server.serve(move |socket, _| session(socket, hub.join())).await;
-    options.listen.clean_up()?;
+    server.decide(|request, _| ready(decide(request))).serve(move |socket, _| session(socket, hub.join())).await;
+    options.server.clean_up()?;
     Ok(())
 }

@@ -15,11 +15,11 @@ use ws_tokio::Server;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    let server: Server = options.server().await?;
+    let server: Server = options.server.server(options.config()).await?;
     let handle = server.handle();
     at_end(move || handle.shutdown(GOODBYE))?;
-    println!("listening on {}", options.tls.url("ws", &server.local_addr()?, ""));
+    println!("listening on {}", options.server.url("ws", &server.local_addr()?, ""));
     server.serve(|ws, _| echo(ws)).await;
-    options.listen.clean_up()?;
+    options.server.clean_up()?;
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! The chat server of the examples, talked to by clients that read and write lines.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use examples_common::Parser;
-use examples_common::chat::{Hub, Options, PAGE, session};
+use examples_common::chat::{Hub, Options, PAGE, decide, session};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -27,7 +28,9 @@ struct Running {
 
 impl Running {
     async fn start() -> Self {
-        let server: Server = Options::parse_from(["chat", "--listen", "127.0.0.1:0"]).server().await.unwrap();
+        let options = Options::parse_from(["chat", "--listen", "127.0.0.1:0"]);
+        let server: Server = options.server.server(options.config().unwrap()).await.unwrap();
+        let server = server.decide(|request, _| ready(decide(request)));
         let hub = Arc::new(Hub::default());
         let (address, handle) = (server.local_addr().unwrap().tcp().unwrap(), server.handle());
         let task = tokio::spawn({

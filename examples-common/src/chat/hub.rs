@@ -126,7 +126,7 @@ impl State {
 pub struct Seat {
     /// The place.
     pub place: Place,
-    /// What comes to it. It ends if the lines were not taken fast enough, and when the place is dropped.
+    /// What comes to it. It ends if the lines were not taken fast enough, and when this person has left.
     pub news: Receiver<News>,
 }
 
@@ -148,6 +148,11 @@ impl Place {
         }
     }
 
+    /// This person leaves. Nothing comes to the seat any more, and what is said there is not heard.
+    pub fn leave(&self) {
+        self.hub.leave(self.id);
+    }
+
     /// Everyone's name, this person's first, one per line.
     pub fn people(&self) -> String {
         let mut state = self.hub.lock();
@@ -160,7 +165,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.hub.leave(self.id);
+        self.leave();
     }
 }
 

@@ -11,20 +11,19 @@ mod pace;
 mod room;
 mod session;
 
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use ws_adapter::Decision;
 use ws_adapter::ws_proto::deflate::Deflate;
 use ws_adapter::ws_proto::handshake::{SubprotocolError, SubprotocolPolicy};
 use ws_adapter::ws_proto::http::HeaderError;
-use ws_adapter::ws_proto::{Accept, CloseCode, Config, Negotiated, Reply, Request, ServerConfig, Versions};
-use ws_adapter::{Acceptor, Decision, Network, Server};
+use ws_adapter::ws_proto::{Accept, CloseCode, Config, Negotiated, Reply, Request, ServerConfig};
 
 use crate::options::deflate_if;
-use crate::{Lines, Listen, ServerTlsFiles};
+use crate::{Lines, ServerOptions};
 
 pub use hub::{Hub, News, Place, Seat};
 pub use pace::Pace;
@@ -49,15 +48,9 @@ const MAX_MESSAGE: u64 = 8 * 1024;
 #[derive(Debug, clap::Parser)]
 #[command(mut_arg("listen", |arg| arg.default_value("127.0.0.1:8181")))]
 pub struct Options {
-    /// Where to listen.
+    /// Where to listen, and for whom.
     #[command(flatten)]
-    pub listen: Listen,
-    /// How to speak TLS.
-    #[command(flatten)]
-    pub tls: ServerTlsFiles,
-    /// The versions of the protocol to accept: modern (13 only), deployed, all, or names with commas between
-    #[arg(long, value_name = "LIST", default_value = "modern")]
-    versions: Versions,
+    pub server: ServerOptions,
     /// Compress messages with permessage-deflate, if the client can
     #[arg(long)]
     deflate: bool,
@@ -72,24 +65,9 @@ impl Options {
         let mut config = Config::default();
         config.limits.message = MAX_MESSAGE;
         let mut config = ServerConfig::from(config);
-        config.versions = self.versions;
         config.subprotocols = SubprotocolPolicy::client_order([PEOPLE])?;
         config.extensions = deflate_if(self.deflate, Deflate::default());
         Ok(config)
-    }
-
-    /// The page and the WebSocket on a port, not serving yet.
-    ///
-    /// # Errors
-    /// If the options are not possible here.
-    pub async fn server<R: Network>(&self) -> Result<Server<R>, Box<dyn Error>> {
-        let tls = self.tls.settings()?;
-        let server = self.listen.bind().await?.acceptor(Acceptor::new(self.config()?));
-        let server = server.decide(|request, _| std::future::ready(decide(request)));
-        Ok(match tls {
-            Some(tls) => server.tls(tls),
-            None => server,
-        })
     }
 }
 
