@@ -1,21 +1,22 @@
 // Chats in real browser pages, and sends compressed messages to and fro; started by `run`.
 //
-//    node drive.mjs EXAMPLES CHROMIUM SCREENSHOTS
+//    node drive.mjs EXAMPLES CHROMIUM SCREENSHOTS CERTIFICATES
 //
 // EXAMPLES is the folder with `chat` and `echo_server`, CHROMIUM the browser,
-// SCREENSHOTS a folder for one picture per viewport. Prints a line per check and `N passed, M failed`.
+// SCREENSHOTS a folder for one picture per viewport, CERTIFICATES what `../tls/make`
+// has made. Of these the browser trusts the key of `server.pem`. Prints a line per check and `N passed, M failed`.
 //
 // What it relies on in the page: `#state` with `data-state` one of `connecting`,
 // `open`, `closed`; `#people` with one `li` per person; `#log` with one child
 // per line; a form with `#input` and `#send`.
 import { spawn } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 
-const [programs, executablePath, pictures] = process.argv.slice(2);
+const [programs, executablePath, pictures, certificates] = process.argv.slice(2);
 // Ends a wait for something that never comes; nothing is measured by it.
 const PATIENCE = 60_000;
 
@@ -397,7 +398,92 @@ async function compression(browser) {
   });
 }
 
+/** What a server is told to speak TLS with this certificate. */
+function identity(name) {
+  return ["--tls-cert", join(certificates, `${name}.pem`), "--tls-key", join(certificates, `${name}.key`)];
+}
+
+async function tls(browser) {
+  let server;
+  let alice;
+  let bob;
+  await check("the chat speaks TLS", async () => {
+    server = await Server.start("127.0.0.1:0", [...identity("server"), "--deflate"]);
+    require(server.url.startsWith("https://"), `its URL is ${server.url}`);
+  });
+  await check("the page opens over https, and connects with wss", async () => {
+    // Once by address, once by name.
+    alice = await Person.join(browser, server.url);
+    bob = await Person.join(browser, server.url.replace("127.0.0.1", "localhost"));
+    for (const person of [alice, bob]) {
+      const sockets = await person.page.evaluate(() => globalThis.sockets.map(({ url, extensions }) => ({ url, extensions })));
+      require(sockets.length === 1, `there are ${sockets.length} WebSockets`);
+      require(sockets[0].url.startsWith("wss://"), `its URL is ${sockets[0].url}`);
+      require(sockets[0].extensions === "permessage-deflate", `the extensions are ${sockets[0].extensions}`);
+      require(await person.page.evaluate(() => isSecureContext), "the page is not in a secure context");
+    }
+  });
+  await check("a chat over TLS, both ways", async () => {
+    await alice.say("/nick alice");
+    await bob.sees(/^server: .*\balice\b/);
+    await bob.say("/nick bob");
+    for (const person of [alice, bob]) await person.seesPeople("alice", "bob");
+    for (let i = 0; i < 10; i += 1) {
+      for (const [from, to, name] of [[alice, bob, "alice"], [bob, alice, "bob"]]) {
+        const text = `${i} κόσμε 💬 ${"over TLS ".repeat(20 * i)}`.trim();
+        await from.say(text);
+        await from.sees(`me: ${text}`);
+        await to.sees(`${name}: ${text}`);
+      }
+    }
+  });
+  await check("the pages come back when the server does, over TLS", async () => {
+    const { host } = new URL(server.url);
+    await server.end(() => server.process.stdin.write("quit\n"));
+    for (const person of [alice, bob]) await person.state("connecting", "closed");
+    server = await Server.start(host, [...identity("server"), "--deflate"]);
+    for (const person of [alice, bob]) await person.state("open");
+    await alice.say("still there?");
+    await bob.sees(/: still there\?$/);
+    for (const person of [alice, bob]) {
+      require(person.faults.length === 0, `errors: ${person.faults.join("; ")}`);
+      require(person.foreign.length === 0, `requests: ${person.foreign.join("; ")}`);
+      await person.context.close();
+    }
+    await server.end(() => server.process.stdin.write("quit\n"));
+  });
+  for (const options of [[], ["--deflate"], ["--deflate", "--deflate-min", "0", "--deflate-no-takeover"]]) {
+    await check(`echo_server over TLS ${options.join(" ")}`, async () => {
+      const server = await Server.start("127.0.0.1:0", [...identity("server"), ...options], "echo_server");
+      const page = await browser.newPage();
+      const extensions = await Promise.race([
+        page.evaluate(echoed, server.url),
+        sleep(PATIENCE, "waited in vain", { ref: false }),
+      ]);
+      require(extensions.startsWith("permessage-deflate") === options.length > 0, `the extensions are ${extensions}`);
+      await page.close();
+      await server.end(() => server.process.kill("SIGTERM"));
+    });
+  }
+  await check("nobody speaks to a server with a key that is not trusted, which stays as it is", async () => {
+    const server = await Server.start("127.0.0.1:0", identity("renewed"));
+    const page = await browser.newPage();
+    const error = await page.goto(server.url).then(() => "", ({ message }) => message);
+    require(error.includes("ERR_CERT_AUTHORITY_INVALID"), `the page opened, or failed with ${JSON.stringify(error)}`);
+    const closed = await page.evaluate(
+      (url) => new Promise((done) => (new WebSocket(url).onclose = ({ code, wasClean }) => done(`${code} ${wasClean}`))),
+      server.url.replace("https:", "wss:"),
+    );
+    require(closed === "1006 false", `the WebSocket was closed with ${closed}`);
+    await page.close();
+    server.process.stdin.write("users\n");
+    await server.says(/\b0\b/);
+    await server.end(() => server.process.kill("SIGTERM"));
+  });
+}
+
 await mkdir(pictures, { recursive: true });
+const trusted = (await readFile(join(certificates, "server.spki"), "utf8")).trim();
 const browser = await chromium.launch({
   executablePath,
   args: [
@@ -409,6 +495,7 @@ const browser = await chromium.launch({
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    `--ignore-certificate-errors-spki-list=${trusted}`,
   ],
 });
 process.on("exit", () => {
@@ -417,6 +504,7 @@ process.on("exit", () => {
 try {
   await chat(browser);
   await compression(browser);
+  await tls(browser);
 } catch (error) {
   if (failed.length === 0) throw error;
 } finally {

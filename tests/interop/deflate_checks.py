@@ -3,10 +3,12 @@ side with its own demands, and in each what was agreed, what came back and how m
 """
 
 import asyncio
+import dataclasses
 import json
 import os
 import random
 import string
+from collections.abc import Callable
 
 from harness import MIB, PATIENCE, Program, equal
 
@@ -79,6 +81,13 @@ def our_windows(peer, role):
         yield case
 
 
+def few_cases(peer, role):
+    """What is left when the windows have been tried elsewhere."""
+    yield Case("defaults")
+    ours = ("no-takeover", "window=10")
+    yield Case("we want no takeover, and windows of 10 bits", ours=ours, both=(False, False), agreed=(10, 10), said=BITS)
+
+
 def cases(peer, role):
     """`role` is that of the peer."""
     yield from takeovers()
@@ -86,21 +95,39 @@ def cases(peer, role):
     yield from our_windows(peer, role)
 
 
+@dataclasses.dataclass
+class Ours:
+    """Where our programs are and what else they are told, what the peers have in their environment, which cases there are
+    for a peer and its role, and what the checks are called.
+    """
+
+    examples: str
+    serving: tuple = ()
+    connecting: tuple = ()
+    serving_peer: dict | None = None
+    connecting_peer: dict | None = None
+    cases: Callable = cases
+    label: str = "deflate"
+
+    def program(self, name):
+        return os.path.join(self.examples, name)
+
+
 # Ours as the server
 
 
-async def server_checks(score, examples, peers):
+async def server_checks(score, ours, peers):
+    start = (ours.program("echo_server"), "--listen", "127.0.0.1:0", "--max-message", str(2 * MIB), *ours.serving)
     for name, peer in peers.items():
-        for number, case in enumerate(cases(name, "client")):
+        for number, case in enumerate(ours.cases(name, "client")):
             # Both with short messages that are compressed, and with short ones that are not.
             least = () if max(case.config["bits"]) == 15 and number % 2 else ("--deflate-min", "0")
-            command = [os.path.join(examples, "echo_server"), "--listen", "127.0.0.1:0", "--max-message", str(2 * MIB)]
-            async with await Program.start(*command, "--deflate", *case.ours, *least) as ours:
-                ours.end_of_input()
-                url = await ours.line_after("listening on ")
-                async with await Program.start(*peer, "client", url, case.json) as theirs:
-                    await score.take(f"{name} -> echo_server, deflate, {case.title}", theirs)
-                await ours.stop()
+            async with await Program.start(*start, "--deflate", *case.ours, *least) as server:
+                server.end_of_input()
+                url = await server.line_after("listening on ")
+                async with await Program.start(*peer, "client", url, case.json, env=ours.connecting_peer) as theirs:
+                    await score.take(f"{name} -> echo_server, {ours.label}, {case.title}", theirs)
+                await server.stop()
 
 
 # Ours as the client
@@ -125,13 +152,13 @@ def corpus():
 
 
 async def carry(connect, theirs, url, options, lines):
-    """Sends lines and expects them back; what the peer tells of that connection."""
+    """Sends lines and expects them back; `connect` is the command up to the URL. What the peer tells of it."""
 
     async def put(ours):
         for line in lines:
             await ours.write(line + "\n")
 
-    async with await Program.start(connect, url, "--deflate", *options) as ours:
+    async with await Program.start(*connect, url, "--deflate", *options) as ours:
         sending = asyncio.ensure_future(put(ours))
         for i, line in enumerate(lines):
             if await ours.line() != line:
@@ -151,8 +178,9 @@ def parts(answer):
     return sorted(part.strip() for part in answer.split(";"))
 
 
-async def client_check(connect, case, peer):
-    async with await Program.start(*peer, "server", case.json) as theirs:
+async def client_check(ours, case, peer):
+    connect = (ours.program("connect"), *ours.connecting)
+    async with await Program.start(*peer, "server", case.json, env=ours.serving_peer) as theirs:
         url = await theirs.line_after("listening on ")
         config = case.config
         told = await carry(connect, theirs, url + "/turns", case.ours, list(corpus()))
@@ -170,13 +198,12 @@ async def client_check(connect, case, peer):
         await asyncio.wait_for(theirs.stop(), PATIENCE)
 
 
-async def client_checks(score, examples, peers):
-    connect = os.path.join(examples, "connect")
+async def client_checks(score, ours, peers):
     for name, peer in peers.items():
-        for case in cases(name, "server"):
-            await score.check(f"connect -> {name}, deflate, {case.title}", client_check(connect, case, peer))
+        for case in ours.cases(name, "server"):
+            await score.check(f"connect -> {name}, {ours.label}, {case.title}", client_check(ours, case, peer))
 
 
-async def checks(score, examples, peers):
-    await server_checks(score, examples, peers)
-    await client_checks(score, examples, peers)
+async def checks(score, ours, peers):
+    await server_checks(score, ours, peers)
+    await client_checks(score, ours, peers)

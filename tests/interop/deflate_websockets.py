@@ -3,7 +3,7 @@
     deflate_websockets.py client URL CONFIG   checks an echo server; a line per check
     deflate_websockets.py server CONFIG       echoes, and tells what went over the wire, until SIGTERM
 
-CONFIG is as in `deflate_ws.mjs`.
+CONFIG is as in `deflate_ws.mjs`. About TLS see `peer_tls.mjs`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 
+import peer_tls
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -182,7 +183,13 @@ async def client(url, config):
         client_max_window_bits=config["client_bits"] or True,
     )
     async with connect(
-        url, max_size=None, proxy=None, compression=None, extensions=[offer], create_connection=CountedClient
+        url,
+        max_size=None,
+        proxy=None,
+        ssl=peer_tls.client(url),
+        compression=None,
+        extensions=[offer],
+        create_connection=CountedClient,
     ) as ws:
         for body in CLIENT_CHECKS:
             name = body.__name__.replace("_", " ")
@@ -225,12 +232,13 @@ async def server(config):
         "127.0.0.1",
         0,
         max_size=None,
+        ssl=peer_tls.server(),
         compression=None,
         extensions=[accept],
         create_connection=CountedServer,
     ) as listener:
         port = listener.sockets[0].getsockname()[1]
-        print(f"listening on ws://127.0.0.1:{port}", flush=True)
+        print(f"listening on {peer_tls.SCHEME}://127.0.0.1:{port}", flush=True)
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         await ended.wait()

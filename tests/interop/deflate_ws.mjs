@@ -6,8 +6,11 @@
 // CONFIG is JSON: `server_bits` and `client_bits` (8 to 15, or null to say nothing), `server_takeover` and
 // `client_takeover` (false to ask for none).  For `client`: `answer`, the header that the server must answer with, and
 // `takeover` and `bits`, what must hold for what the server and the client send, in this order.
+//
+// About TLS see `peer_tls.mjs`.
 import { once } from "node:events";
 import WebSocket, { WebSocketServer } from "ws";
+import { listen, settings } from "./peer_tls.mjs";
 
 const MIB = 1024 * 1024;
 const SIZES = [
@@ -132,7 +135,7 @@ class Client {
   static async open(url, config) {
     const client = new Client();
     client.config = config;
-    client.socket = new WebSocket(url, { perMessageDeflate: options(config) });
+    client.socket = new WebSocket(url, { ...settings, perMessageDeflate: options(config) });
     client.socket.on("upgrade", (response) => (client.answer = response.headers["sec-websocket-extensions"] ?? ""));
     client.incoming = messages(client.socket);
     client.incoming.next = client.incoming.next.bind(client.incoming);
@@ -175,9 +178,9 @@ async function client(url, config) {
 }
 
 async function server(config) {
+  const [http, url] = await listen();
   const listener = new WebSocketServer({
-    host: "127.0.0.1",
-    port: 0,
+    server: http,
     maxPayload: 4 * MIB,
     perMessageDeflate: options(config),
   });
@@ -200,8 +203,7 @@ async function server(config) {
       console.log(`closed ${JSON.stringify({ code, answer: request.answer, count, carried, ...wire })}`);
     });
   });
-  await once(listener, "listening");
-  console.log(`listening on ws://127.0.0.1:${listener.address().port}`);
+  console.log(`listening on ${url}`);
   process.on("SIGTERM", () => process.exit(0));
 }
 

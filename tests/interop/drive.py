@@ -1,9 +1,10 @@
 """Runs the peers against the example programs; started by `run`.
 
-    drive.py EXAMPLES NODE
+    drive.py EXAMPLES NODE CERTIFICATES WINDOWS
 
 EXAMPLES is the folder with `echo_server` and `connect`, NODE the Node.js to
-use.  Prints a line per check and `N passed, M failed` at the end; the exit
+use, CERTIFICATES what `../tls/make` has made; WINDOWS says which windows of
+compression are tried: `all` or `few`.  Prints a line per check and `N passed, M failed` at the end; the exit
 status is 0 only if none failed.
 """
 
@@ -15,6 +16,7 @@ import re
 import sys
 
 import deflate_checks
+import tls_checks
 from harness import MIB, Program, Score, equal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -52,13 +54,14 @@ async def server_checks(score, examples, peers):
 class Case:
     """One run of `connect` against a peer that serves at `url`."""
 
-    def __init__(self, connect, url, peer):
+    def __init__(self, connect, url, peer, *options):
         self.connect = connect
         self.url = url
         self.peer = peer
+        self.options = options
 
     async def start(self, path, *options):
-        return await Program.start(self.connect, self.url + path, *options)
+        return await Program.start(self.connect, self.url + path, *self.options, *options)
 
     async def ends(self, ours, code, reason, status=0, how="clean"):
         out, got, errors = await ours.rest()
@@ -85,7 +88,7 @@ async def echoes(case):
 
 
 async def pipelined(case):
-    lines = [f"line {i}" for i in range(200)]
+    lines = [f"line {i}" for i in range(2000)]
     async with await case.start("/echo") as ours:
         await ours.write("".join(line + "\n" for line in lines))
         for line in lines:
@@ -95,7 +98,7 @@ async def pipelined(case):
 
 
 async def long_line(case):
-    line = "é" * (MIB // 2)
+    line = "é" * MIB
     async with await case.start("/echo") as ours:
         await ours.write(line + "\n")
         if await ours.line() != line:
@@ -206,8 +209,8 @@ async def nobody_there(connect):
 
 CLIENT_CHECKS = {
     "lines in, echoes out, 1000 at the end of input": echoes,
-    "200 lines at once": pipelined,
-    "a line of 1 MiB": long_line,
+    "2000 lines at once": pipelined,
+    "a line of 2 MiB": long_line,
     "no input at all": no_input,
     "input that is not UTF-8": bad_input,
     "binary": binary,
@@ -232,7 +235,17 @@ async def client_checks(score, examples, peers):
     await score.check("connect: nobody listens", nobody_there(connect))
 
 
-async def main(examples, node):
+def client_checks_over_tls(examples, certificates):
+    options = (os.path.join(examples, "connect"), "--ca", os.path.join(certificates, "ca.pem"))
+
+    def make(url, theirs):
+        for title, body in CLIENT_CHECKS.items():
+            yield title, body(Case(options[0], url, theirs, *options[1:]))
+
+    return make
+
+
+async def main(examples, node, certificates, windows):
     peers = {
         "ws": (node, os.path.join(HERE, "peer_ws.mjs")),
         "websockets": (sys.executable, os.path.join(HERE, "peer_websockets.py")),
@@ -244,7 +257,10 @@ async def main(examples, node):
     score = Score()
     await server_checks(score, examples, peers)
     await client_checks(score, examples, peers)
-    await deflate_checks.checks(score, examples, compressing)
+    plain_checks = client_checks_over_tls(examples, certificates)
+    await tls_checks.checks(score, examples, certificates, peers, compressing, plain_checks)
+    cases = {"all": deflate_checks.cases, "few": deflate_checks.few_cases}[windows]
+    await deflate_checks.checks(score, deflate_checks.Ours(examples, cases=cases), compressing)
     print(f"{score.passed} passed, {score.failed} failed")
     return 1 if score.failed or not score.passed else 0
 

@@ -1,4 +1,4 @@
-"""What the checks of `drive.py` and `deflate_checks.py` are made with."""
+"""What the checks of `drive.py` and of the modules beside it are made with."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,15 @@ class Program:
         self.errors = asyncio.ensure_future(process.stderr.read())
 
     @classmethod
-    async def start(cls, *command):
+    async def start(cls, *command, env=None):
+        """`env` is what the environment has besides that of this program."""
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=4 * MIB,
+            env={**os.environ, **(env or {})},
         )
         return cls(os.path.basename(command[0]), process)
 
@@ -68,6 +70,11 @@ class Program:
             self.process.kill()
             await self.process.wait()
         await self.errors
+
+
+def require(holds, what):
+    if not holds:
+        raise AssertionError(what)
 
 
 def equal(got, expected, what):

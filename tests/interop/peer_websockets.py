@@ -2,7 +2,10 @@
 
     peer_websockets.py client URL   checks an echo server; a line per check
     peer_websockets.py away URL     waits for a connection to be closed with 1001
+    peer_websockets.py tls URL      the same over TLS only; prints what was agreed on, or the error
     peer_websockets.py server       serves the paths at the end of this file, until SIGTERM
+
+About TLS see `peer_tls.mjs`.
 """
 
 import asyncio
@@ -11,9 +14,10 @@ import json
 import signal
 import sys
 
+import peer_tls
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 MIB = 1024 * 1024
 
@@ -30,7 +34,7 @@ def same(got, expected, what):
 
 
 def opened(url, **options):
-    return connect(url, max_size=None, proxy=None, **options)
+    return connect(url, max_size=None, proxy=None, ssl=peer_tls.client(url), **options)
 
 
 async def finish(ws, code=1000, reason=""):
@@ -95,6 +99,10 @@ async def one_mib(url):
     await echoes(url, "é" * (MIB // 2), b"\xff" * MIB)
 
 
+async def two_mib_the_longest_that_the_server_takes(url):
+    await echoes(url, "é" * MIB, b"\xff" * 2 * MIB)
+
+
 async def any_path_and_query(url):
     await echoes(url + "/some/where?a=b&c=%20", "here")
 
@@ -134,6 +142,19 @@ async def two_hundred_messages_before_the_first_echo_is_read(url):
         await finish(ws)
 
 
+async def five_thousand_small_messages_at_once(url):
+    async def put(ws):
+        for i in range(5000):
+            await ws.send(str(i))
+
+    async with opened(url) as ws:
+        sending = asyncio.ensure_future(put(ws))
+        for i in range(5000):
+            equal(await ws.recv(), str(i), "echo")
+        await sending
+        await finish(ws)
+
+
 async def ping(url):
     async with opened(url) as ws:
         for payload in (b"", b"p" * 125):
@@ -170,12 +191,14 @@ CLIENT_CHECKS = [
     empty_text_and_empty_binary,
     sizes_around_the_length_forms,
     one_mib,
+    two_mib_the_longest_that_the_server_takes,
     any_path_and_query,
     without_an_offer_of_compression,
     fragmented_text,
     fragmented_binary,
     pings_between_fragments,
     two_hundred_messages_before_the_first_echo_is_read,
+    five_thousand_small_messages_at_once,
     ping,
     close_codes_and_reasons,
     subprotocols_offered_none_is_chosen,
@@ -213,9 +236,25 @@ async def away(url):
     await check("a server that ends says 1001", body())
 
 
+async def tls(url):
+    try:
+        async with opened(url) as ws:
+            await ws.send("Hello")
+            equal(await ws.recv(), "Hello", "echo")
+            print(json.dumps(peer_tls.agreed(ws.transport)), flush=True)
+            await finish(ws)
+    except (OSError, WebSocketException) as error:
+        print(f"refused {type(error).__name__} {error}", flush=True)
+
+
 async def echo(ws):
     async for message in ws:
         await ws.send(message)
+
+
+async def send_tls(ws):
+    await ws.send(json.dumps(peer_tls.agreed(ws.transport)))
+    await echo(ws)
 
 
 async def request(ws):
@@ -261,6 +300,7 @@ async def drop(ws):
 
 BEHAVIOURS = {
     "/echo": echo,
+    "/tls": send_tls,
     "/request": request,
     "/binary": send_binary,
     "/fragments": send_fragments,
@@ -293,14 +333,20 @@ def choose(ws, offered):
 
 async def server():
     async with serve(
-        handle, "127.0.0.1", 0, max_size=None, process_request=refuse, select_subprotocol=choose
+        handle,
+        "127.0.0.1",
+        0,
+        max_size=None,
+        ssl=peer_tls.server(),
+        process_request=refuse,
+        select_subprotocol=choose,
     ) as listener:
         port = listener.sockets[0].getsockname()[1]
-        print(f"listening on ws://127.0.0.1:{port}", flush=True)
+        print(f"listening on {peer_tls.SCHEME}://127.0.0.1:{port}", flush=True)
         ended = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
         await ended.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run({"client": client, "away": away, "server": server}[sys.argv[1]](*sys.argv[2:]))
+    asyncio.run({"client": client, "away": away, "tls": tls, "server": server}[sys.argv[1]](*sys.argv[2:]))

@@ -2,16 +2,19 @@
 //
 //    node peer_ws.mjs client URL    checks an echo server; a line per check
 //    node peer_ws.mjs away URL      waits for a connection to be closed with 1001
+//    node peer_ws.mjs tls URL       the same over TLS only; prints what was agreed on, or the error
 //    node peer_ws.mjs server        serves the paths at the end of this file, until SIGTERM
-import { once } from "node:events";
+//
+// About TLS see `peer_tls.mjs`.
 import WebSocket, { WebSocketServer } from "ws";
+import { agreed, listen, settings } from "./peer_tls.mjs";
 
 const MIB = 1024 * 1024;
 
 /** A connection that keeps what comes in until it is asked for. */
 class Client {
   constructor(url, protocols = [], options = {}) {
-    this.socket = new WebSocket(url, protocols, options);
+    this.socket = new WebSocket(url, protocols, { ...settings, ...options });
     this.waiting = [];
     this.arrived = [];
     const put = (event) => {
@@ -110,6 +113,7 @@ const clientChecks = {
   "empty text and empty binary": echoes("", Buffer.alloc(0)),
   "sizes around the length forms": echoes(...[125, 126, 127, 65535, 65536].flatMap((n) => ["x".repeat(n), Buffer.alloc(n, 7)])),
   "1 MiB": echoes("é".repeat(MIB / 2), Buffer.alloc(MIB, 255)),
+  "2 MiB, the longest that the server takes": echoes("é".repeat(MIB), Buffer.alloc(2 * MIB, 255)),
   "any path and query": (url) => echoes("here")(`${url}/some/where?a=b&c=%20`),
   "without an offer of compression": async (url) => {
     const client = await open(url, [], { perMessageDeflate: false });
@@ -132,6 +136,12 @@ const clientChecks = {
     const messages = Array.from({ length: 200 }, (_, i) => (i % 2 ? `message ${i}` : Buffer.alloc(i * 10, i)));
     for (const message of messages) client.socket.send(message);
     for (const message of messages) await client.echoed(message);
+    await client.finish();
+  },
+  "5000 small messages at once": async (url) => {
+    const client = await open(url);
+    for (let i = 0; i < 5000; i += 1) client.socket.send(`${i}`);
+    for (let i = 0; i < 5000; i += 1) await client.echoed(`${i}`);
     await client.finish();
   },
   "ping": async (url) => {
@@ -192,8 +202,23 @@ async function away(url) {
   process.exit(0);
 }
 
+async function tls(url) {
+  const client = new Client(url);
+  const event = client.arrived.shift() ?? (await new Promise((done) => client.waiting.push(done)));
+  if (event.kind === "open") {
+    client.socket.send("Hello");
+    await client.echoed("Hello");
+    console.log(JSON.stringify(agreed(client.socket._socket)));
+    await client.finish();
+  } else {
+    console.log(`refused ${event.error?.code} ${event.error?.message}`);
+  }
+  process.exit(0);
+}
+
 const behaviours = {
   "/echo": () => {},
+  "/tls": (socket, request) => socket.send(JSON.stringify(agreed(request.socket))),
   "/request": (socket, request) => {
     socket.send(
       JSON.stringify({
@@ -220,9 +245,9 @@ const behaviours = {
 };
 
 async function server() {
+  const [http, url] = await listen((why) => console.log(`refused ${why}`));
   const listener = new WebSocketServer({
-    host: "127.0.0.1",
-    port: 0,
+    server: http,
     maxPayload: 4 * MIB,
     verifyClient: ({ req }, answer) => answer(req.url !== "/refuse", 403),
     handleProtocols: (offered) => (offered.has("second") ? "second" : false),
@@ -236,10 +261,9 @@ async function server() {
     socket.on("close", (code, reason) => console.log(`closed ${request.url} ${code} ${JSON.stringify(reason.toString())}`));
     behaviour(socket, request);
   });
-  await once(listener, "listening");
-  console.log(`listening on ws://127.0.0.1:${listener.address().port}`);
+  console.log(`listening on ${url}`);
   process.on("SIGTERM", () => process.exit(0));
 }
 
 const [mode, url] = process.argv.slice(2);
-await { client, away, server }[mode](url);
+await { client, away, tls, server }[mode](url);
