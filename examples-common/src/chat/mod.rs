@@ -25,6 +25,7 @@ use ws_adapter::ws_proto::{Accept, CloseCode, Config, Negotiated, Reply, Request
 use crate::options::deflate_if;
 use crate::{Lines, ServerOptions};
 
+pub use async_channel::Receiver as Mail;
 pub use hub::{Hub, News, Place, Seat};
 pub use pace::Pace;
 pub use session::session;
@@ -127,6 +128,8 @@ pub type Farewell = (CloseCode, &'static str);
 
 /// To those who send what is no text.
 pub const TEXT_ONLY: Farewell = (CloseCode::UNSUPPORTED_DATA, "text only");
+/// To those for whom the system has nothing left.
+pub const NO_ROOM: Farewell = (CloseCode::TRY_AGAIN_LATER, "there is no room");
 /// To those whose mailbox is full.
 pub const TOO_SLOW: Farewell = (CloseCode::TRY_AGAIN_LATER, "you are reading too slowly");
 

@@ -3,12 +3,11 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use async_channel::Receiver as Mail;
 use futures_lite::future::{or, zip};
 use ws_adapter::ws_proto::Message;
 use ws_adapter::{Receiver, Runtime, Sender, Transfer, WebSocket};
 
-use super::{Farewell, News, Pace, Place, Seat, TEXT_ONLY, TOO_SLOW, wants_people};
+use super::{Farewell, Mail, News, Pace, Place, Seat, TEXT_ONLY, TOO_SLOW, wants_people};
 
 /// One person's visit.
 pub async fn session<T, R: Transfer<T>>(socket: WebSocket<T, R>, seat: Seat) {

@@ -8,7 +8,7 @@ mod program;
 use std::path::Path;
 
 use certificates::{Ca, Files};
-use peer::Peer;
+use peer::{Peer, Talker};
 use program::{Ended, Program};
 
 /// Starts an echo server on a free port, with further options.
@@ -284,4 +284,49 @@ fn is_sent_away(client: Program) {
     let ended = client.ended(true);
     assert_eq!((ended.stdout.as_str(), ended.status), ("", 0), "{}", ended.stderr);
     assert!(ended.stderr.starts_with("closed 1001 "), "{}", ended.stderr);
+}
+
+#[test]
+fn a_chat_is_of_text() {
+    let socket = certificates::folder("binary").join("chat");
+    let server = Program::serve("chat", &["--unix", path(&socket)]);
+    let (mut a, mut b) = (Talker::join(&socket), Talker::join(&socket));
+    b.text("/nick bob");
+    a.reads_until("server: john doe is now bob");
+    b.binary(b"hi");
+    assert_eq!(b.closed(), 1003);
+    a.reads_until("server: bob left");
+    let mut c = Talker::join(&socket);
+    c.text(&"x".repeat(8 * 1024 + 1));
+    assert_eq!(c.closed(), 1009);
+    drop((b, c));
+    a.reads_until("server: john doe left");
+    a.text("anyone?");
+    a.reads_until("me: anyone?");
+    drop(a);
+    server.terminate();
+}
+
+#[test]
+fn one_who_does_not_read_is_sent_away_and_holds_nobody_up() {
+    let socket = certificates::folder("deaf").join("chat");
+    let server = Program::serve("chat", &["--unix", path(&socket)]);
+    let mut deaf = Talker::join(&socket);
+    deaf.text("/nick deaf");
+    deaf.reads_until("server: john doe is now deaf");
+    let mut talkers: Vec<Talker> = (0..8).map(|_| Talker::join(&socket)).collect();
+    let mut told = 0;
+    // More than the sockets and the mailbox have room for; each says less than makes the server slow down.
+    for _ in 0..90 {
+        for talker in 0..talkers.len() {
+            talkers[talker].text(&"x".repeat(8000));
+            for reader in &mut talkers {
+                told += reader.reads_long_line();
+            }
+        }
+    }
+    assert_eq!(told, talkers.len());
+    assert_eq!(deaf.closed(), 1013);
+    drop((deaf, talkers));
+    server.terminate();
 }

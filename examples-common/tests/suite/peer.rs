@@ -1,7 +1,9 @@
-//! A server that does as a test says, byte by byte.
+//! A server, and a client, that do as a test says, byte by byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// Ends a wait for something that never comes; nothing is measured by it.
@@ -95,5 +97,95 @@ impl Socket {
         let (opcode, payload) = self.frame();
         assert_eq!(opcode, 8);
         self.send(8, &payload);
+    }
+}
+
+/// A client of a chat on a Unix socket. What it does not read stays in the socket, which has less room than one of TCP.
+pub(crate) struct Talker {
+    stream: BufReader<UnixStream>,
+}
+
+impl Talker {
+    pub(crate) fn join(socket: &Path) -> Self {
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let request = "GET /chat HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert!(line.starts_with("HTTP/1.1 101 "), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+        }
+        let mut talker = Self { stream };
+        // The answer to the request comes before the place in the room; this goes to nobody else.
+        talker.text("/nick");
+        talker.reads_until("server: /nick NAME gives you a name");
+        talker
+    }
+
+    /// Sends text.
+    pub(crate) fn text(&mut self, text: &str) {
+        self.send(1, text.as_bytes());
+    }
+
+    /// Sends bytes.
+    pub(crate) fn binary(&mut self, bytes: &[u8]) {
+        self.send(2, bytes);
+    }
+
+    fn send(&mut self, opcode: u8, payload: &[u8]) {
+        let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = match payload.len() {
+            0..126 => vec![0x80 | opcode, 0x80 | low],
+            _ => vec![0x80 | opcode, 0x80 | 126, high, low],
+        };
+        // The key of the mask is 0.
+        self.stream.get_mut().write_all(&[&head, &[0; 4][..], payload].concat()).unwrap();
+    }
+
+    /// The next frame: its opcode and what it carries.
+    pub(crate) fn frame(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head).unwrap();
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.stream.read_exact(&mut length).unwrap();
+                u16::from_be_bytes(length)
+            }
+            length => length.into(),
+        };
+        let mut payload = vec![0; length.into()];
+        self.stream.read_exact(&mut payload).unwrap();
+        (head[0] & 0xf, payload)
+    }
+
+    /// Reads lines until this one.
+    pub(crate) fn reads_until(&mut self, line: &str) {
+        while self.frame() != (1, line.as_bytes().to_vec()) {}
+    }
+
+    /// Reads lines until a long one; gives how many there were before.
+    pub(crate) fn reads_long_line(&mut self) -> usize {
+        let mut others = 0;
+        while self.frame().1.len() < 1000 {
+            others += 1;
+        }
+        others
+    }
+
+    /// Reads to the Close, and gives its code.
+    pub(crate) fn closed(&mut self) -> u16 {
+        loop {
+            let (opcode, payload) = self.frame();
+            if opcode == 8 {
+                return u16::from_be_bytes([payload[0], payload[1]]);
+            }
+        }
     }
 }
