@@ -329,7 +329,7 @@ fn h06_fragments_of_any_size_and_a_bounded_number() {
         for b0 in [2, 0, 0, 0, 0] {
             end.receive(&frame(role.peer(), b0, b""));
         }
-        assert_eq!(closes(&mut end), []);
+        assert!(closes(&mut end).is_empty());
         end.receive(&[0x80]);
         assert_eq!(closes(&mut end), [1008], "empty fragments count");
     }
@@ -440,7 +440,7 @@ fn i05_text_fails_at_the_first_impossible_byte() {
         let wire = wire.concat();
         let mut end = end(role);
         for (i, byte) in wire.iter().enumerate() {
-            assert_eq!(closes(&mut end), [], "too early, at {i}");
+            assert!(closes(&mut end).is_empty(), "too early, at {i}");
             end.receive(&[*byte]);
         }
         assert_eq!(closes(&mut end), [1007]);
@@ -621,7 +621,7 @@ fn k06_a_close_is_answered_once_with_its_code() {
             end.receive(&close(role.peer(), code, "because"));
             assert_eq!(closes(&mut end), [code]);
             end.receive(&close(role.peer(), 1001, ""));
-            assert_eq!(closes(&mut end), []);
+            assert!(closes(&mut end).is_empty());
         }
         let mut empty = end(role);
         empty.receive(&frame(role.peer(), 0x88, b""));
@@ -989,7 +989,7 @@ fn p04_a_second_close_sends_nothing() {
         begin_close(&mut end, 1001, "again").unwrap();
         assert_eq!(closes(&mut end), [1000]);
         begin_close(&mut end, 1001, "and again").unwrap();
-        assert_eq!(closes(&mut end), []);
+        assert!(closes(&mut end).is_empty());
     }
 }
 

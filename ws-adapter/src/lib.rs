@@ -53,3 +53,13 @@ pub use split::{Receiver, Sender};
 pub use websocket::WebSocket;
 
 pub use ws_proto;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+/// The examples of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/runtimes.md")]
+struct Guide;

@@ -134,8 +134,3 @@ pub use ws_proto::{
     Message, Negotiated, Reply, Request, Response, Role, SendError, ServerConfig, Utf8Bytes, Version, Versions,
 };
 pub use ws_proto::{extension, handshake, http};
-
-/// The examples of the README compile.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
