@@ -84,3 +84,121 @@ pub(crate) fn anew(mut poll: impl FnMut() -> Poll<io::Result<()>>) -> Poll<io::R
     ready!(poll())?;
     poll()
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::future::poll_fn;
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts the calls that read and write.
+    #[derive(Debug)]
+    struct Counting {
+        socket: UnixStream,
+        reads: AtomicUsize,
+        writes: AtomicUsize,
+    }
+
+    impl AsFd for Counting {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.socket.as_fd()
+        }
+    }
+
+    impl Read for &Counting {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            (&self.socket).read(buffer)
+        }
+    }
+
+    impl Write for &Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.writes.fetch_add(1, Ordering::Relaxed);
+            (&self.socket).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn pair() -> (Socket<Counting>, UnixStream) {
+        let (socket, peer) = UnixStream::pair().unwrap();
+        let counting = Counting { socket, reads: AtomicUsize::new(0), writes: AtomicUsize::new(0) };
+        (Socket::new(Async::new(counting).unwrap()), peer)
+    }
+
+    type Echo<'e> = dyn FnMut(&mut Context<'_>) -> Poll<()> + 'e;
+
+    /// Echoes 200 messages; gives the calls that read.
+    fn reads_of_an_echo(room: usize, block_on: fn(&mut Echo<'_>)) -> usize {
+        let (mut socket, peer) = pair();
+        let peer = std::thread::spawn(move || {
+            let mut peer = peer;
+            let mut back = [0; 10];
+            for n in 0..200_u8 {
+                peer.write_all(&[n; 10]).unwrap();
+                peer.read_exact(&mut back).unwrap();
+                assert_eq!(back, [n; 10]);
+            }
+        });
+        let mut buffer = vec![0; room];
+        let mut echo = |cx: &mut Context<'_>| {
+            loop {
+                let n = ready!(socket.poll_read(cx, &mut buffer)).unwrap();
+                if n == 0 {
+                    return Poll::Ready(());
+                }
+                assert_eq!(ready!(socket.poll_write(cx, &buffer[..n])).unwrap(), n);
+            }
+        };
+        block_on(&mut echo);
+        peer.join().unwrap();
+        socket.get().reads.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn an_empty_socket_is_not_read() {
+        let with_reactor = |echo: &mut Echo<'_>| async_io::block_on(poll_fn(echo));
+        let reads = reads_of_an_echo(1000, with_reactor);
+        // One for each message and one for the end. Some to spare for wake-ups without a reason; with a read in vain for
+        // each message there would be 400.
+        assert!((201..=300).contains(&reads), "{reads}");
+        // Where a read fills its buffer there may be more.
+        let reads = reads_of_an_echo(10, with_reactor);
+        assert!(reads >= 201, "{reads}");
+    }
+
+    #[test]
+    fn it_works_without_the_reactor_of_this_thread() {
+        let parked = |echo: &mut Echo<'_>| smol::future::block_on(poll_fn(echo));
+        assert!(reads_of_an_echo(1000, parked) >= 201);
+        assert!(reads_of_an_echo(3, parked) >= 801);
+    }
+
+    #[test]
+    fn a_full_socket_is_waited_for() {
+        let (mut socket, mut peer) = pair();
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).unwrap();
+            all
+        });
+        let sent: Vec<u8> = (0..5_000_000_u32).map(|n| n as u8).collect();
+        let mut rest = &sent[..];
+        async_io::block_on(poll_fn(|cx| {
+            while !rest.is_empty() {
+                let slices = [IoSlice::new(&rest[..rest.len() / 2]), IoSlice::new(&rest[rest.len() / 2..])];
+                let n = ready!(socket.poll_write_vectored(cx, &slices)).unwrap();
+                rest = &rest[n..];
+            }
+            Poll::Ready(())
+        }));
+        drop(socket);
+        assert!(reader.join().unwrap() == sent);
+    }
+}

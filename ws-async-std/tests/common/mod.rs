@@ -3,9 +3,10 @@
 
 #[cfg(feature = "tls")]
 pub mod certificates;
+#[cfg(any(feature = "async-std", feature = "smol"))]
+mod serving;
 
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -15,7 +16,11 @@ use async_io::{Async, Timer};
 use smol::channel;
 use smol::future::FutureExt;
 use ws_async_std::ws_proto::Timers;
-use ws_async_std::{Config, Message, NetStream, Report, Server, ServerHandle, WebSocket};
+use ws_async_std::{Config, Message, NetStream, WebSocket};
+
+#[cfg(any(feature = "async-std", feature = "smol"))]
+#[allow(unused_imports)]
+pub use serving::{Running, server, start, start_with};
 
 /// Only ends a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,42 +128,6 @@ where
     while let Some(message) = ws.recv().await {
         let _ = ws.send(message).await;
     }
-}
-
-/// A server that runs.
-pub struct Running {
-    pub handle: ServerHandle,
-    pub address: SocketAddr,
-    pub report: Joined<Report>,
-}
-
-impl Running {
-    pub fn url(&self) -> String {
-        format!("ws://{}/", self.address)
-    }
-
-    pub async fn stop(self) -> Report {
-        self.handle.shutdown(PATIENCE);
-        self.report.join().await
-    }
-}
-
-pub async fn server() -> Server {
-    Server::bind("127.0.0.1:0").await.unwrap()
-}
-
-pub fn start(rt: Rt, server: Server) -> Running {
-    start_with(rt, server, echo)
-}
-
-pub fn start_with<H, F>(rt: Rt, server: Server, handler: H) -> Running
-where
-    H: Fn(WebSocket) -> F + Send + Sync + 'static,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (handle, address) = (server.handle(), server.local_addr().unwrap().tcp().unwrap());
-    let report = rt.spawn(server.serve(move |ws, _| handler(ws)));
-    Running { handle, address, report }
 }
 
 /// Sends a word and hears it.
