@@ -22,7 +22,7 @@ use crate::{ClientOptions, Lines, printable};
 /// Input that can't be read or is not UTF-8 ends the connection, too, and the exit status is then not 0.
 #[derive(Debug, clap::Parser)]
 pub struct Options {
-    /// ws://host[:port]/path, or wss:// for TLS
+    /// Where to connect to: a ws:// URL, or wss:// for TLS
     pub url: String,
     /// How to ask for a WebSocket.
     #[command(flatten)]
