@@ -68,11 +68,11 @@ fn threat_032_nothing_stays_behind_when_connections_come_and_go() {
             (files(), threads())
         };
         let (before, resident) = (settled().await, resident());
-        for n in 0..3000 {
+        for n in 0..1500 {
             cycle(n).await;
         }
         assert_eq!(settled().await, before);
-        // A kilobyte per connection would show.
+        // Two kilobytes per connection would show.
         assert!(resident_since(resident) < 3 * 1024 * 1024, "{}", resident_since(resident));
         let address = address.to_string();
         running.stop().await;

@@ -1,7 +1,8 @@
-//! Certificates that live as long as a test.
+//! Certificates that live as long as a test. The tests of `ws-tokio` use this file, too.
+#![allow(dead_code, unreachable_pub)]
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-use ws_async_std::tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder};
+use ws_adapter::tls::{ClientTls, ClientTlsBuilder, ServerTls, ServerTlsBuilder};
 
 /// An authority that issues certificates.
 pub struct Ca(CertifiedIssuer<'static, KeyPair>);

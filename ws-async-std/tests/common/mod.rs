@@ -23,7 +23,7 @@ use ws_async_std::{Config, Message, NetStream, WebSocket};
 pub use serving::{Running, server, start, start_with};
 
 /// Only ends a test that hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where the tasks of a test run.
 #[derive(Clone, Copy, Debug)]
