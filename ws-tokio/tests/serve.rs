@@ -417,6 +417,34 @@ async fn threat_132_hostile_handshakes_do_not_end_the_loop() {
     .await;
 }
 
+/// A server that shuts down says so on a busy connection, too.
+#[tokio::test]
+async fn a_busy_connection_hears_of_the_shutdown() {
+    patiently(async {
+        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap().tcp().unwrap();
+        let handle = server.handle();
+        let serving = tokio::spawn(server.serve(|mut ws, _| async move {
+            while ws.recv().await.is_some() {
+                // Input comes faster than it is dealt with.
+                std::thread::sleep(Duration::from_micros(100));
+                tokio::task::yield_now().await;
+            }
+        }));
+        let ws = connect(&format!("ws://{address}/")).await.unwrap();
+        let (mut receiver, sender) = ws.split();
+        let flood = tokio::spawn(async move { while sender.send("more").await.is_ok() {} });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        handle.shutdown(Duration::from_secs(30));
+        while receiver.recv().await.is_some() {}
+        let closed = receiver.closed().unwrap();
+        assert_eq!(closed.received.as_ref().map(|close| close.code()), Some(CloseCode::GOING_AWAY), "{closed:?}");
+        flood.await.unwrap();
+        assert_eq!(serving.await.unwrap().graceful, 1);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_listener_from_elsewhere() {
     patiently(async {
