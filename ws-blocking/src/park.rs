@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+#[cfg(feature = "tls-core")]
 use std::mem;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,7 +29,7 @@ use crate::wait::{Interrupted, Wait};
 /// Holders of a thread's signal when nobody else can wake it: the parker, and its waker.
 const OWN: usize = 2;
 /// How long a thread waits before it gives back memory that it uses to read.
-pub(crate) const IDLE: Duration = Duration::from_millis(1024);
+pub(crate) const IDLE: Duration = Duration::from_millis(256);
 /// How often to look again when the system has no descriptor left that others could ring, or `poll(2)` fails.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -77,6 +78,10 @@ struct Parker {
     depth: Cell<usize>,
     /// When the thread last stopped waiting, as far as a timer was set.
     looked: Cell<Option<Instant>>,
+    /// It has stopped waiting since; the next look at the clock tells when.
+    looks: Cell<bool>,
+    /// The last look at the clock, if it was in this poll of the future.
+    now: Cell<Option<Instant>>,
     wanted: RefCell<Vec<Wanted>>,
     deadline: Cell<Option<Instant>>,
     ahead: RefCell<Ahead>,
@@ -127,6 +132,8 @@ impl Parker {
             signal,
             depth: Cell::new(0),
             looked: Cell::new(None),
+            looks: Cell::new(false),
+            now: Cell::new(None),
             wanted: RefCell::default(),
             deadline: Cell::new(None),
             ahead: RefCell::default(),
@@ -143,6 +150,7 @@ impl Parker {
         let mut limit = None;
         let mut expired = false;
         loop {
+            self.now.set(None);
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Ok(output);
             }
@@ -167,23 +175,22 @@ impl Parker {
         let alone = Arc::strong_count(&self.signal) == OWN;
         // Whoever let go of a waker before that count was taken has woken it before.
         fence(Ordering::Acquire);
-        if alone && !self.signal.take() {
-            if wait.tokens().next().is_none()
-                && let Some(socket) = self.only_socket()
-                && self.ahead.borrow_mut().fill(socket, until)
-            {
-                return self.has_looked(until);
-            }
-            return self.poll(until, wait, false);
-        }
-        if !alone && self.signal.start_waiting() {
+        if (alone || wait.is_patient())
+            && wait.may_read()
+            && !self.signal.is_woken()
+            && let Some(socket) = self.only_socket()
+            && self.ahead.borrow_mut().fill(socket, until.map(|until| (until, self.now.get())))
+        {
+            self.looks.set(until.is_some());
+        } else if alone && !self.signal.take() {
+            self.poll(until, wait, false);
+        } else if !alone && self.signal.start_waiting() {
             self.poll(until, wait, true);
-            return self.signal.stop_waiting();
-        }
-        // Woken already. A timer that is due must ring all the same, after a look at the sockets.
-        if let Some(until) = until
+            self.signal.stop_waiting();
+        } else if let Some(until) = until
             && until <= Instant::now()
         {
+            // Woken already. A timer that is due must ring all the same, after a look at the sockets.
             self.poll(Some(until), wait, false);
         }
     }
@@ -219,9 +226,7 @@ impl Parker {
         {
             bell.quiet();
         }
-        drop(set);
-        drop(wanted);
-        self.has_looked(until);
+        self.looks.set(until.is_some());
     }
 
     /// Whether something is ready. A thread that has nothing to do for long gives its memory back.
@@ -259,11 +264,14 @@ impl Parker {
         *self.scratch.borrow_mut() = Vec::new();
     }
 
-    /// The clock is looked at only where somebody waits for it.
-    fn has_looked(&self, until: Option<Instant>) {
-        if until.is_some() {
-            self.looked.set(Some(Instant::now()));
+    /// The clock; one look serves many.
+    fn look_at_clock(&self) -> Instant {
+        let now = Instant::now();
+        self.now.set(Some(now));
+        if self.looks.take() {
+            self.looked.set(Some(now));
         }
+        now
     }
 
     fn note(&self, source: Arc<dyn Source>, interest: Interest) {
@@ -334,11 +342,19 @@ pub(crate) fn note(source: Arc<dyn Source>, interest: Interest) {
     with_parker(|parker| parker.note(source, interest));
 }
 
+/// The time. What was waited for before is over by then, as far as [`poll_deadline`] is concerned.
+pub(crate) fn now() -> Instant {
+    with_parker(Parker::look_at_clock).unwrap_or_else(Instant::now)
+}
+
 /// Ready once the thread has waited until `at`, or beyond: so what arrived until then was looked at first.
 ///
 /// A program that was busy for long does not take unread input for silence.
 pub(crate) fn poll_deadline(at: Instant) -> Poll<()> {
     let ready = with_parker(|parker| {
+        if parker.looks.get() {
+            parker.look_at_clock();
+        }
         let ready = parker.looked.get().is_some_and(|looked| looked >= at);
         if !ready && parker.depth.get() > 0 {
             parker.deadline.set(parker.deadline.get().into_iter().chain([at]).min());
@@ -355,6 +371,7 @@ pub(crate) fn take_ahead(socket: &Socket, buffer: &mut [u8]) -> Option<io::Resul
 }
 
 /// Memory that a thread uses for single calls, such as decrypting what it has read.
+#[cfg(feature = "tls-core")]
 pub(crate) fn with_scratch<R>(size: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
     let mut scratch = with_parker(|parker| mem::take(&mut *parker.scratch.borrow_mut())).unwrap_or_default();
     if scratch.len() < size {

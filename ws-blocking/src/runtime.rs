@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+#[cfg(feature = "tls-core")]
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
@@ -38,7 +39,7 @@ impl Runtime for Blocking {
 
     #[inline]
     fn elapsed(origin: Instant) -> Duration {
-        origin.elapsed()
+        park::now().saturating_duration_since(origin)
     }
 
     fn set_timer(slot: &mut Option<Instant>, origin: Instant, at: Duration) -> bool {

@@ -21,6 +21,11 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
+    /// Whether the thread was woken since the last time. It stays so.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WOKEN
+    }
+
     /// Whether the thread was woken since the last time.
     pub(crate) fn take(&self) -> bool {
         self.state.load(Ordering::Relaxed) != IDLE && self.state.swap(IDLE, Ordering::AcqRel) == WOKEN

@@ -15,8 +15,8 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg
 
 use crate::park::{self, Interest, Source};
 
-/// Bytes that are read while waiting.
-const AHEAD: usize = 16 * 1024;
+/// Bytes that are read while waiting: a message of 16 KiB with its head, or a record of TLS.
+const AHEAD: usize = 17 * 1024;
 /// How long (in milliseconds) a thread waits by reading. After that it waits in `poll(2)`, without a buffer.
 const LONGEST: u32 = park::IDLE.as_millis() as u32;
 /// For less than this (in milliseconds) the timeout of a socket is too coarse.
@@ -79,7 +79,8 @@ impl Socket {
         if let Some(result) = park::take_ahead(self, buffer) {
             return Poll::Ready(result);
         }
-        if self.drained.swap(false, Ordering::Relaxed) {
+        if self.drained.load(Ordering::Relaxed) {
+            self.drained.store(false, Ordering::Relaxed);
             park::note(self.clone(), Interest::Read);
             return Poll::Pending;
         }
@@ -216,8 +217,15 @@ pub(crate) struct Ahead {
 impl Ahead {
     /// Waits for the socket by reading from it. True if there is something to look at; false if the time ran out, if it
     /// is too short, or if the socket does not wait.
-    pub(crate) fn fill(&mut self, socket: Arc<Socket>, until: Option<Instant>) -> bool {
-        if !socket.set_timeout(until.map(|until| until.saturating_duration_since(Instant::now()))) {
+    ///
+    /// `until` comes with the time, if that is known. It may have been known for a while: so it is believed only where
+    /// the end is far away.
+    pub(crate) fn fill(&mut self, socket: Arc<Socket>, until: Option<(Instant, Option<Instant>)>) -> bool {
+        let left = until.map(|(until, now)| {
+            let far = now.map(|now| until.saturating_duration_since(now)).filter(|left| *left > 4 * park::IDLE);
+            far.unwrap_or_else(|| until.saturating_duration_since(Instant::now()))
+        });
+        if !socket.set_timeout(left) {
             return false;
         }
         if self.buffer.is_empty() {
@@ -277,35 +285,5 @@ impl Ahead {
             socket.leave(self.buffer.get(self.start..self.end).unwrap_or_default(), self.error.take());
             self.start = self.end;
         }
-    }
-}
-
-/// `std::io` over the socket, without waiting: for what can't be asked to wait by itself.
-pub(crate) struct Tries<'s>(pub(crate) &'s Arc<Socket>);
-
-impl io::Read for Tries<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        tried(self.0.poll_read(buffer))
-    }
-}
-
-impl io::Write for Tries<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        tried(self.0.poll_write(bytes))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        tried(self.0.poll_write_vectored(slices))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn tried(polled: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match polled {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use crate::park;
-use crate::socket::{Socket, Tries};
+use crate::socket::Socket;
 
 /// Bytes that are read from the socket at a time.
 const READ: usize = 32 * 1024;
@@ -195,5 +195,29 @@ fn invalid(error: rustls::Error) -> io::Error {
 impl fmt::Debug for TlsStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// Writes to the socket without waiting.
+struct Tries<'s>(&'s Arc<Socket>);
+
+impl Write for Tries<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        tried(self.0.poll_write(bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        tried(self.0.poll_write_vectored(slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn tried(polled: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }

@@ -26,13 +26,15 @@ pub struct Wait {
     token: Option<CancelToken>,
     /// Of the server that the connection belongs to.
     cut: Option<CancelToken>,
+    /// Of a connection in two halves.
+    halves: bool,
 }
 
 impl Wait {
     /// Waits for as long as it takes.
     #[must_use]
     pub const fn new() -> Self {
-        Self { deadline: None, timeout: None, token: None, cut: None }
+        Self { deadline: None, timeout: None, token: None, cut: None, halves: false }
     }
 
     /// No call waits beyond this instant. Default: none.
@@ -77,12 +79,28 @@ impl Wait {
 
     /// Takes what the program wants, and keeps what the server wants.
     pub(crate) fn set(&mut self, wait: Self) {
-        let cut = self.cut.take();
-        *self = Self { cut, ..wait };
+        *self = Self { cut: self.cut.take(), halves: self.halves, ..wait };
     }
 
     pub(crate) fn set_cut(&mut self, token: &CancelToken) {
         self.cut = Some(token.clone());
+    }
+
+    /// Whether the thread may learn a little later that it is woken: only its server could have a reason to, and a
+    /// connection on which something happens has an occasion to look.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.cut.is_some() && !self.halves
+    }
+
+    /// Whether the thread may wait in a call that only its socket and the clock end.
+    pub(crate) fn may_read(&self) -> bool {
+        self.token.is_none() && (self.cut.is_none() || self.is_patient())
+    }
+
+    /// Of a connection in two halves, which have something to tell each other.
+    pub(crate) fn of_halves(mut self) -> Self {
+        self.halves = true;
+        self
     }
 
     /// Whether the server has cut the connection off.

@@ -297,7 +297,8 @@ impl<T: Transport> WebSocket<T> {
     #[must_use]
     pub fn split(self) -> (Receiver<T>, Sender<T>) {
         let (receiver, sender) = self.inner.split();
-        (Receiver::new(receiver, self.wait.clone(), self.told), Sender::new(sender, self.wait))
+        let wait = self.wait.of_halves();
+        (Receiver::new(receiver, wait.clone(), self.told), Sender::new(sender, wait))
     }
 }
 

@@ -205,7 +205,7 @@ fn threat_120_a_shutdown_closes_the_willing_and_cuts_off_the_deaf() {
         while running.handle.connections() < 26 {
             thread::yield_now();
         }
-        let report = running.shut_down(Duration::from_millis(500));
+        let report = running.shut_down(Duration::from_secs(2));
         assert_eq!((report.served, report.graceful, report.aborted, report.refused), (25, 20, 5, 1), "{report:?}");
         for closed in idle {
             assert_eq!(closed.join().unwrap(), CloseCode::GOING_AWAY);

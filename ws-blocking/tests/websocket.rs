@@ -61,25 +61,24 @@ fn messages_pass_both_ways_in_pieces_of_any_size() {
 #[test]
 fn close_tells_how_it_ended_on_both_sides() {
     patiently(|| {
-        for (mut client, mut server) in [tcp_pair()] {
-            let (ours, theirs) = both(
-                || client.close(4000, "bye"),
-                || {
-                    assert_eq!(server.recv(), Ok(None));
-                    server.closed().cloned().unwrap()
-                },
-            );
-            let ours = ours.unwrap();
-            assert!(ours.is_clean() && theirs.is_clean());
-            assert_eq!(ours.code(), CloseCode::from(4000));
-            assert_eq!((theirs.code(), theirs.reason()), (CloseCode::from(4000), "bye"));
-            assert!(client.get_ref().is_none() && server.get_ref().is_none());
-            // Once more is harmless.
-            assert_eq!(client.close(1000, "").unwrap(), ours);
-            assert_eq!(client.recv(), Ok(None));
-            assert_eq!(client.send("late"), Err(Error::Closed));
-            assert_eq!(client.flush(), Err(Error::Closed));
-        }
+        let (mut client, mut server) = tcp_pair();
+        let (ours, theirs) = both(
+            || client.close(4000, "bye"),
+            || {
+                assert_eq!(server.recv(), Ok(None));
+                server.closed().cloned().unwrap()
+            },
+        );
+        let ours = ours.unwrap();
+        assert!(ours.is_clean() && theirs.is_clean());
+        assert_eq!(ours.code(), CloseCode::from(4000));
+        assert_eq!((theirs.code(), theirs.reason()), (CloseCode::from(4000), "bye"));
+        assert!(client.get_ref().is_none() && server.get_ref().is_none());
+        // Once more is harmless.
+        assert_eq!(client.close(1000, "").unwrap(), ours);
+        assert_eq!(client.recv(), Ok(None));
+        assert_eq!(client.send("late"), Err(Error::Closed));
+        assert_eq!(client.flush(), Err(Error::Closed));
     });
 }
 
