@@ -3,7 +3,6 @@
 The certificates are those of `../tls/make`. What is said here of a peer is in its environment, see `peer_tls.mjs`.
 """
 
-import asyncio
 import contextlib
 import json
 import os

@@ -79,7 +79,7 @@ async def over_tls(tls, url, sent, expected):
 
 def intruders(tls, url):
     for name, sent, alert in not_tls():
-        yield f"{name}", is_refused(url, sent, alert)
+        yield name, is_refused(url, sent, alert)
     yield "nothing at all", is_refused(url, b"", False, end=True)
     yield "half a hello", is_refused(url, hello()[:100], False, end=True)
     yield "a hello, and no more", is_refused_after_hello(url)
@@ -191,13 +191,8 @@ class Stub:
             self.handle(connection)
 
 
-def says_goodbye(connection):
-    """A close_notify in answer to nothing, or to that of the client."""
-    connection.unwrap().close()
-
-
 def cut_off(connection):
-    """The connection ends, and nothing says that it should."""
+    """The stream ends when the caller closes the socket, and nothing has said that it would."""
 
 
 def cut_within_a_message(connection):
@@ -205,7 +200,8 @@ def cut_within_a_message(connection):
 
 
 def goodbye(connection):
-    says_goodbye(connection)
+    """A close_notify, which the client answers."""
+    connection.unwrap().close()
 
 
 def closed_and_cut(connection):
@@ -215,11 +211,11 @@ def closed_and_cut(connection):
 
 def closed_and_goodbye(connection):
     closed_and_cut(connection)
-    says_goodbye(connection)
+    goodbye(connection)
 
 
 ENDS = {
-    # Who waits for the rest is told that there is none: nothing but the words of the error differ.
+    # Why a connection ended without a Close is for programs to ask; to connect it is all the same.
     "cut off": (cut_off, 1006, "unclean"),
     "cut off within a message": (cut_within_a_message, 1006, "unclean"),
     "a close_notify without a Close": (goodbye, 1006, "unclean"),

@@ -1,7 +1,6 @@
 """The checks of TLS with OpenSSL's own programs, `s_client` and `s_server`; the WebSocket in it is written by hand."""
 
 import asyncio
-import os
 import re
 
 import by_hand
