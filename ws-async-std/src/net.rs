@@ -17,8 +17,8 @@ use ws_adapter::tls::TlsInfo;
 
 use crate::socket::Socket;
 
-/// The transport of a connection made by [`connect`](crate::connect()) or taken by a [`Server`](crate::Server): a TCP
-/// connection or a Unix socket, with TLS or without.
+/// The transport of a connection that was made by `connect` or taken by a `Server`: a TCP connection or a Unix socket, with
+/// TLS or without.
 ///
 /// Sockets are those of `async-io`, which async-std and smol drive alike. They can be made from an [`Async`].
 #[derive(Debug)]

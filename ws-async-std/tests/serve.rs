@@ -63,12 +63,16 @@ fn names_and_addresses() {
         assert_eq!(stream.peer_addr().unwrap(), Address::from(running.address));
         assert!(stream.local_addr().unwrap().tcp().unwrap().ip().is_loopback());
         assert!(stream.tcp().unwrap().nodelay().unwrap());
+        drop(ws);
         // It goes elsewhere, whatever the name is.
         let connector = Connector::new("ws://nowhere.invalid/").unwrap().connect_to(running.address).nodelay(false);
         let (mut ws, _) = connector.connect().await.unwrap();
         says(&mut ws, "by address").await;
         assert!(!ws.get_ref().unwrap().tcp().unwrap().nodelay().unwrap());
-        let Err(ConnectError::Resolve(_)) = connect("ws://nowhere.invalid/").await else { panic!("it exists") };
+        // Too long for a name, which is found out without asking anybody.
+        let Err(ConnectError::Resolve(_)) = connect(&format!("ws://{}.invalid/", "x".repeat(64))).await else {
+            panic!("it exists")
+        };
         drop(ws);
         assert_eq!(running.stop().await.served, 2);
     });
@@ -195,6 +199,7 @@ fn threat_120_a_shutdown_closes_the_willing_and_cuts_off_the_deaf() {
         let mut idle = Vec::new();
         for _ in 0..20 {
             let mut ws = connect(&running.url()).await.unwrap();
+            says(&mut ws, "open").await;
             idle.push(rt.spawn(async move {
                 while ws.recv().await.is_some() {}
                 ws.closed().unwrap().code()
@@ -204,13 +209,18 @@ fn threat_120_a_shutdown_closes_the_willing_and_cuts_off_the_deaf() {
         let mut deaf = Vec::new();
         for _ in 0..5 {
             let mut tcp = TcpStream::connect(running.address).await.unwrap();
-            tcp.write_all(&[REQUEST, &frame(0x81, b"never finished")[..10]].concat()).await.unwrap();
-            // The answer, so that they are open for certain.
-            let mut head = [0; 100];
-            tcp.read_exact(&mut head).await.unwrap();
+            let begun = [REQUEST, &frame(0x81, b"x"), &frame(0x81, b"never finished")[..10]].concat();
+            tcp.write_all(&begun).await.unwrap();
+            // The echo of the first message, so that its handler runs for certain.
+            let mut got = Vec::new();
+            while !got.ends_with(b"\x81\x01x") {
+                let mut byte = [0];
+                tcp.read_exact(&mut byte).await.unwrap();
+                got.extend(byte);
+            }
             deaf.push(tcp);
         }
-        running.handle.shutdown(Duration::from_millis(200));
+        running.handle.shutdown(Duration::from_secs(2));
         let report = running.report.join().await;
         assert_eq!((report.served, report.graceful, report.aborted), (25, 20, 5));
         for closed in idle {
@@ -375,6 +385,8 @@ fn threat_111_a_connection_that_always_has_input_lets_others_run() {
         for flood in floods {
             assert!(flood.join().await);
         }
+        let closed = quiet.close(1000, "").await.unwrap();
+        assert!(closed.is_clean(), "{closed:?}");
         assert_eq!(running.stop().await.served, 5);
     });
 }

@@ -263,7 +263,7 @@ fn the_handshake_deadline_covers_tls() {
     both(async || {
         let (ca, identity) = localhost();
         let mut config = Config::default();
-        config.timers.handshake = Some(Duration::from_millis(100));
+        config.timers.handshake = Some(Duration::from_secs(2));
         let server = secure(identity.serving().build().unwrap()).await.acceptor(Acceptor::new(config));
         let running = start(server);
         // Says nothing; begins with TLS and stops; is done with TLS and stops.
