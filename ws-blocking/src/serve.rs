@@ -230,6 +230,9 @@ impl ServerHandle {
     ///
     /// A handler notices when it next calls `recv`, which goes on until the closing handshake is done and then gives
     /// `None`. Handshakes that are going on are dropped. A second call does nothing.
+    ///
+    /// A connection on which something has just happened may notice a quarter of a second later; its thread waits in a
+    /// call that only its socket and the clock end.
     pub fn shutdown(&self, patience: Duration) {
         let end = patience.checked_add(CUT_LATER).and_then(|patience| Instant::now().checked_add(patience));
         self.shared.end.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| end.unwrap_or_else(never));
