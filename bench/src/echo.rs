@@ -4,7 +4,7 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::load::{Load, Protocol, Until};
+use crate::load::{Load, Protocol, Target, Until};
 use crate::measure::median;
 use crate::memory::on_path;
 use crate::options::Options;
@@ -12,7 +12,7 @@ use crate::peers::{self, Peer, Side};
 use crate::process::Server;
 use crate::rows::{ECHO, ECHO_CONNECTIONS, EchoRow};
 use crate::serve::{LOAD_PROCESSOR, pin};
-use crate::table::Table;
+use crate::table::{self, Table};
 
 /// The servers that are wanted.
 pub fn servers(options: &Options) -> Vec<&'static Peer> {
@@ -25,6 +25,11 @@ pub fn protocol(peer: &Peer) -> Protocol {
         Side::Reference => Protocol::Raw,
         Side::Ours | Side::Peer => Protocol::WebSocket,
     }
+}
+
+/// Whether the library has this row.
+fn has(peer: &Peer, row: &EchoRow) -> bool {
+    peer.serve.is_some_and(|serve| serve.tls || !row.tls)
 }
 
 /// Measures and prints.
@@ -41,7 +46,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     for row in &rows {
         let mut samples: Vec<Vec<Sample>> = peers.iter().map(|_| Vec::new()).collect();
         for _ in 0..rounds {
-            for (samples, peer) in samples.iter_mut().zip(&peers) {
+            for (samples, peer) in samples.iter_mut().zip(&peers).filter(|(_, peer)| has(peer, row)) {
                 samples.push(
                     sample(peer, row, time)
                         .map_err(|error| io::Error::other(format!("{} in {}: {error}", peer.name, row.name)))?,
@@ -50,22 +55,24 @@ pub fn run(options: &Options) -> io::Result<()> {
         }
         let column = |value: &dyn Fn(&Sample) -> f64| {
             let medians = samples.iter().map(|samples| median(samples.iter().map(value).collect()));
-            (row.name.to_owned(), medians.map(Some).collect())
+            (row.name.to_owned(), medians.map(|value| value.is_finite().then_some(value)).collect())
         };
         cpu.push(column(&|sample| sample.microseconds));
         rates.push(column(&|sample| sample.rate / 1000.0));
         peaks.push(column(&|sample| sample.peak as f64 / 1024.0 / 1024.0));
-        let counted = peers.iter().map(|peer| system_calls(peer, row)).collect();
+        let counted = peers.iter().map(|peer| has(peer, row).then(|| system_calls(peer, row)).flatten()).collect();
         calls.push((row.name.to_owned(), counted));
     }
+    let between = table::between_adapters(&peers, &cpu);
     let print = |title: &str, digits, rows| {
         let most_is_best = title.contains("per second");
-        Table { title, most_is_best, digits, peers: &peers, rows }.print();
+        table::print_by_family(&Table { title, most_is_best, digits, peers: &peers, rows });
     };
     print("Echo: server processor time per message (us)", 2, cpu);
     print("Echo: system calls per message", 2, calls);
     print("Echo: peak resident memory (MiB)", 1, peaks);
     print("Echo: thousand messages per second (of this load; not a limit)", 1, rates);
+    table::print_titled("Echo: processor time beside the same on tokio", &between);
     Ok(())
 }
 
@@ -75,15 +82,19 @@ struct Sample {
     peak: u64,
 }
 
+fn start(peer: &Peer, row: &EchoRow) -> io::Result<Server> {
+    Server::start(peer.name, row.tls)
+}
+
 fn open(server: &Server, peer: &Peer, row: &EchoRow) -> io::Result<Load> {
-    let (connections, payload) = (ECHO_CONNECTIONS, row.payload);
-    let mut load = Load::open(server.port, protocol(peer), connections, payload, row.depth)?;
+    let target = Target::new(server.port, protocol(peer), row.tls)?;
+    let mut load = Load::open(&target, ECHO_CONNECTIONS, row.payload, row.depth)?;
     load.check()?;
     Ok(load)
 }
 
 fn sample(peer: &Peer, row: &EchoRow, time: Duration) -> io::Result<Sample> {
-    let server = Server::start(peer.name)?;
+    let server = start(peer, row)?;
     let mut load = open(&server, peer, row)?;
     load.run(Until::Elapsed(time / 5))?;
     let before = server.processor_time()?;
@@ -100,7 +111,7 @@ fn sample(peer: &Peer, row: &EchoRow, time: Duration) -> io::Result<Sample> {
 
 /// System calls of the server per message, by `perf` or else by `strace`.
 fn system_calls(peer: &Peer, row: &EchoRow) -> Option<f64> {
-    let server = Server::start(peer.name).ok()?;
+    let server = start(peer, row).ok()?;
     let mut load = open(&server, peer, row).ok()?;
     let batches = (20_000_000 / (row.payload * row.depth + 1000) / ECHO_CONNECTIONS).clamp(2, 200);
     let id = server.id().to_string();

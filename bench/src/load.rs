@@ -1,14 +1,18 @@
 //! The load: many connections from one thread, the same bytes for every server.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::OwnedFd;
+use rustls::ClientConfig;
 
 use crate::frames::{self, ACCEPT, BROWSER_REQUEST, Kind};
+use crate::link::Link;
+use crate::tls;
 
 /// What a server sends back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,26 @@ pub enum Protocol {
     /// The bytes that it got; there is no handshake.
     Raw,
     WebSocket,
+}
+
+/// Where a server is and what it speaks.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub port: u16,
+    pub protocol: Protocol,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Target {
+    /// A server on this machine, with TLS or without.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no TLS.
+    pub fn new(port: u16, protocol: Protocol, with_tls: bool) -> io::Result<Self> {
+        let tls = if with_tls { Some(tls::client().map_err(io::Error::other)?) } else { None };
+        Ok(Self { port, protocol, tls })
+    }
 }
 
 /// When no new batch is begun any more.
@@ -30,7 +54,7 @@ pub enum Until {
 const HANG: Duration = Duration::from_secs(30);
 
 struct Connection {
-    stream: TcpStream,
+    link: Link,
     unsent: usize,
     unread: usize,
     batches: u64,
@@ -44,6 +68,7 @@ pub struct Load {
     answer: Vec<u8>,
     depth: u64,
     scratch: Vec<u8>,
+    raw: Vec<u8>,
 }
 
 /// Opens one connection.
@@ -51,21 +76,22 @@ pub struct Load {
 /// # Errors
 ///
 /// When the server refuses it or answers the handshake wrongly.
-pub fn connect(port: u16, protocol: Protocol) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(HANG))?;
+pub fn connect(target: &Target) -> io::Result<Link> {
+    let socket = TcpStream::connect(("127.0.0.1", target.port))?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(HANG))?;
     // Reset instead of waiting: thousands of these end at once and the ports are needed again.
-    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-    if protocol == Protocol::WebSocket {
-        stream.write_all(BROWSER_REQUEST)?;
+    rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO))?;
+    let mut link = match &target.tls {
+        None => Link::plain(socket),
+        Some(config) => Link::encrypted(socket, config.clone())?,
+    };
+    if target.protocol == Protocol::WebSocket {
+        link.write(BROWSER_REQUEST)?;
         let mut head = Vec::new();
-        let mut part = [0; 1024];
+        let (mut part, mut raw) = ([0; 1024], [0; 4096]);
         while !head.ends_with(b"\r\n\r\n") {
-            let n = stream.read(&mut part)?;
-            if n == 0 {
-                return Err(ErrorKind::UnexpectedEof.into());
-            }
+            let n = link.read(&mut part, &mut raw)?;
             head.extend_from_slice(&part[..n]);
         }
         let head = String::from_utf8_lossy(&head);
@@ -73,7 +99,7 @@ pub fn connect(port: u16, protocol: Protocol) -> io::Result<TcpStream> {
             return Err(io::Error::other(format!("refused: {head}")));
         }
     }
-    Ok(stream)
+    Ok(link)
 }
 
 impl Load {
@@ -82,26 +108,28 @@ impl Load {
     /// # Errors
     ///
     /// When a connection can't be opened.
-    pub fn open(port: u16, protocol: Protocol, connections: usize, payload: usize, depth: usize) -> io::Result<Self> {
+    pub fn open(target: &Target, connections: usize, payload: usize, depth: usize) -> io::Result<Self> {
         let payload = frames::binary(payload);
         let (mut batch, mut answer) = (Vec::new(), Vec::new());
         for _ in 0..depth {
             frames::put_client_message(&mut batch, Kind::Binary, &payload, 1);
             frames::put_server_message(&mut answer, Kind::Binary, &payload);
         }
-        if protocol == Protocol::Raw {
+        if target.protocol == Protocol::Raw {
             answer.clone_from(&batch);
         }
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mut opened = Vec::new();
         for i in 0..connections {
-            let stream = connect(port, protocol)?;
-            stream.set_nonblocking(true)?;
+            let link = connect(target)?;
+            link.socket.set_nonblocking(true)?;
             let interest = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
-            epoll::add(&epoll, &stream, EventData::new_u64(i as u64), interest)?;
-            opened.push(Connection { stream, unsent: 0, unread: 0, batches: 0 });
+            epoll::add(&epoll, &link.socket, EventData::new_u64(i as u64), interest)?;
+            opened.push(Connection { link, unsent: 0, unread: 0, batches: 0 });
         }
-        Ok(Self { connections: opened, epoll, batch, answer, depth: depth as u64, scratch: vec![0; 256 * 1024] })
+        let buffer = || vec![0; 256 * 1024];
+        let depth = depth as u64;
+        Ok(Self { connections: opened, epoll, batch, answer, depth, scratch: buffer(), raw: buffer() })
     }
 
     /// Sends one batch on each connection and compares every byte of what comes back.
@@ -175,21 +203,23 @@ impl Load {
         let connection = &mut self.connections[i];
         while connection.unsent > 0 {
             let rest = &self.batch[self.batch.len() - connection.unsent..];
-            match connection.stream.write(rest) {
+            match connection.link.write(rest) {
                 Ok(n) => connection.unsent -= n,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        match connection.link.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            result => result,
+        }
     }
 
     /// Reads what is there; true when the batch has come back whole.
     fn read(&mut self, i: usize, check: bool) -> io::Result<bool> {
         let connection = &mut self.connections[i];
         while connection.unread > 0 {
-            let n = match connection.stream.read(&mut self.scratch) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            let n = match connection.link.read(&mut self.scratch, &mut self.raw) {
                 Ok(n) => n,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
@@ -204,7 +234,7 @@ impl Load {
                 return Ok(true);
             }
             // A short read on an edge-triggered socket: there is nothing more.
-            if n < self.scratch.len() {
+            if n < self.scratch.len() && connection.link.short_read_is_last() {
                 return Ok(false);
             }
         }

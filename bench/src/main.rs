@@ -14,10 +14,7 @@ fn main() {
 
 fn run(arguments: &[String]) -> Result<(), String> {
     match arguments.first().map(String::as_str) {
-        Some("serve") => {
-            let name = arguments.get(1).ok_or("serve needs a library's name")?;
-            serve::run(name)
-        }
+        Some("serve") => serve::run(arguments, None),
         Some("one") => {
             let (peer, row, iterations) = memory::parse_one(arguments)?;
             once(peer, &row, iterations);

@@ -1,35 +1,71 @@
 //! A server process as `/proc` shows it.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::str::FromStr;
 use std::time::Duration;
+
+use crate::memory::program;
 
 /// A running server; it ends when this is dropped.
 pub struct Server {
     child: Child,
     pub port: u16,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
-    /// Starts this program again as the server of that library.
+    /// Starts this program again as the server of that library, with TLS or without.
     ///
     /// # Errors
     ///
     /// When it can't be started or doesn't say its port.
-    pub fn start(name: &str) -> io::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+    pub fn start(name: &str, tls: bool) -> io::Result<Self> {
+        Self::start_program(&program(""), name, tls)
+    }
+
+    /// Starts the program that counts what is on the heap; see [`heap`](Self::heap).
+    ///
+    /// # Errors
+    ///
+    /// When it can't be started or doesn't say its port.
+    pub fn start_counting(name: &str, tls: bool) -> io::Result<Self> {
+        Self::start_program(&program("-allocations"), name, tls)
+    }
+
+    fn start_program(program: &Path, name: &str, tls: bool) -> io::Result<Self> {
+        let mut child = Command::new(program)
             .args(["serve", name])
-            .stdin(Stdio::null())
+            .args(tls.then_some("tls"))
+            // One thread for tasks, as the other runtimes have.
+            .env("ASYNC_STD_THREAD_COUNT", "1")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut server = Self { child, port: 0, stdout: BufReader::new(stdout) };
+        server.port = server.number()?;
+        Ok(server)
+    }
+
+    /// The bytes on the heap now.
+    ///
+    /// # Errors
+    ///
+    /// When the process has ended, or doesn't count.
+    pub fn heap(&mut self) -> io::Result<i64> {
+        let stdin = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        stdin.write_all(b"\n")?;
+        self.number()
+    }
+
+    /// The number that it says next.
+    fn number<T: FromStr>(&mut self) -> io::Result<T> {
         let mut line = String::new();
-        if let Some(stdout) = child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        let port = line.trim().parse();
-        let port = port.map_err(|_| io::Error::other(format!("{name} doesn't serve: {line:?}")))?;
-        Ok(Self { child, port })
+        self.stdout.read_line(&mut line)?;
+        line.trim().parse().map_err(|_| io::Error::other(format!("it says {line:?}")))
     }
 
     /// The number of the process.

@@ -114,15 +114,31 @@ pub struct EchoRow {
     pub name: &'static str,
     pub payload: usize,
     pub depth: usize,
+    pub tls: bool,
+}
+
+impl EchoRow {
+    const fn plain(name: &'static str, payload: usize, depth: usize) -> Self {
+        Self { name, payload, depth, tls: false }
+    }
+
+    const fn encrypted(name: &'static str, payload: usize, depth: usize) -> Self {
+        Self { name, payload, depth, tls: true }
+    }
 }
 
 /// All rows over loopback, in the order of the tables.
 pub const ECHO: &[EchoRow] = &[
-    EchoRow { name: "echo-16", payload: 16, depth: 1 },
-    EchoRow { name: "echo-16x16", payload: 16, depth: 16 },
-    EchoRow { name: "echo-1k", payload: KIB, depth: 1 },
-    EchoRow { name: "echo-16k", payload: 16 * KIB, depth: 1 },
-    EchoRow { name: "echo-1m", payload: MIB, depth: 1 },
+    EchoRow::plain("echo-16", 16, 1),
+    EchoRow::plain("echo-16x16", 16, 16),
+    EchoRow::plain("echo-1k", KIB, 1),
+    EchoRow::plain("echo-16k", 16 * KIB, 1),
+    EchoRow::plain("echo-1m", MIB, 1),
+    EchoRow::encrypted("tls-16", 16, 1),
+    EchoRow::encrypted("tls-16x16", 16, 16),
+    EchoRow::encrypted("tls-1k", KIB, 1),
+    EchoRow::encrypted("tls-16k", 16 * KIB, 1),
+    EchoRow::encrypted("tls-1m", MIB, 1),
 ];
 
 /// Connections of an echo row.

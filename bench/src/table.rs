@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::peers::{Peer, Side};
+use crate::peers::{Family, Peer, Side};
 
 /// What stands where there is no value.
 const NONE: &str = "-";
@@ -85,6 +85,48 @@ impl Table<'_> {
     fn value(&self, value: Option<f64>) -> String {
         let digits = self.digits;
         value.map_or(NONE.to_owned(), |value| format!("{value:.digits$}"))
+    }
+}
+
+/// Prints a table for each family of servers, since that is what libraries are compared within.
+pub fn print_by_family(all: &Table) {
+    for family in Family::ALL {
+        let of_family = |i: &usize| all.peers[*i].serve.is_some_and(|serve| serve.family == family);
+        let chosen: Vec<usize> = (0..all.peers.len()).filter(of_family).collect();
+        let peers: Vec<&'static Peer> = chosen.iter().map(|&i| all.peers[i]).collect();
+        let values = |values: &[Option<f64>]| chosen.iter().map(|&i| values[i]).collect();
+        let rows = all.rows.iter().map(|(name, row)| (name.clone(), values(row))).collect();
+        let title = format!("{}, on {}", all.title, family.name());
+        Table { title: &title, most_is_best: all.most_is_best, digits: all.digits, peers: &peers, rows }.print();
+    }
+}
+
+/// The lines of a table of ratios: our adapters over the one for tokio, references over the one for tokio.
+pub fn between_adapters(peers: &[&Peer], rows: &[(String, Vec<Option<f64>>)]) -> Vec<Vec<String>> {
+    let on_tokio = |peer: &Peer| peer.serve.is_some_and(|serve| serve.family == Family::Tokio);
+    let pairs = (0..peers.len()).filter(|&i| peers[i].side != Side::Peer && !on_tokio(peers[i]));
+    let pairs = pairs.filter_map(|i| {
+        let by = |j: &usize| peers[*j].side == peers[i].side && on_tokio(peers[*j]);
+        Some((i, (0..peers.len()).find(by)?))
+    });
+    let pairs: Vec<(usize, usize)> = pairs.collect();
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let heads = pairs.iter().map(|&(i, by)| format!("{} / {}", peers[i].name, peers[by].name));
+    let mut lines: Vec<Vec<String>> = vec![["over".to_owned()].into_iter().chain(heads).collect()];
+    for (name, values) in rows {
+        let cells = pairs.iter().map(|&(i, by)| ratio(values[i], values[by]));
+        lines.push([name.clone()].into_iter().chain(cells).collect());
+    }
+    lines
+}
+
+/// Prints lines, of which the first is the heads.
+pub fn print_titled(title: &str, lines: &[Vec<String>]) {
+    if !lines.is_empty() {
+        println!("\n## {title}\n");
+        print_aligned(lines);
     }
 }
 

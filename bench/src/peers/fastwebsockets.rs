@@ -5,11 +5,11 @@ use std::hint::black_box;
 use fastwebsockets::{FragmentCollector, Frame, OpCode, Payload, Role as TheirRole, WebSocket};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::hyper::serve_upgrade;
-use super::{Peer, Side, accept_each};
+use super::{Family, Peer, Serve, Side};
 use crate::rows::Role;
+use crate::runtimes::on_tokio;
 use crate::stream::{MemStream, block_on};
 
 pub const PEER: Peer = Peer {
@@ -18,7 +18,7 @@ pub const PEER: Peer = Peer {
     receive: Some(receive),
     send: Some(send),
     handshake: Some(handshake),
-    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    serve: Serve::on(Family::Tokio, |listening| on_tokio::either(listening, echo, echo)),
     compressed: None,
 };
 
@@ -65,7 +65,7 @@ fn handshake(request: &'static [u8], connections: u64) {
     }
 }
 
-async fn echo(stream: TcpStream) {
+async fn echo<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) {
     let Some(socket) = accept(stream).await else {
         return;
     };

@@ -1,21 +1,16 @@
 //! tokio-tungstenite: only the echo, since in memory it is tungstenite.
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Peer, Side, accept_each};
+use super::{Family, Peer, Side};
+use crate::runtimes::on_tokio;
 
-pub const PEER: Peer = Peer {
-    name: "tokio-tungstenite",
-    side: Side::Peer,
-    receive: None,
-    send: None,
-    handshake: None,
-    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
-    compressed: None,
-};
+pub const PEER: Peer = Peer::server("tokio-tungstenite", Side::Peer, Family::Tokio, |listening| {
+    on_tokio::either(listening, echo, echo);
+});
 
-async fn echo(stream: TcpStream) {
+async fn echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) {
     let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
         return;
     };

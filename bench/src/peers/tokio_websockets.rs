@@ -4,11 +4,12 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_websockets::{ClientBuilder, Message, ServerBuilder};
 
-use super::{Peer, Side, accept_each};
+use super::{Family, Peer, Serve, Side};
 use crate::rows::Role;
+use crate::runtimes::on_tokio;
 use crate::stream::{MemStream, block_on};
 
 pub const PEER: Peer = Peer {
@@ -17,7 +18,7 @@ pub const PEER: Peer = Peer {
     receive: Some(receive),
     send: Some(send),
     handshake: Some(handshake),
-    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    serve: Serve::on(Family::Tokio, |listening| on_tokio::either(listening, echo, echo)),
     compressed: None,
 };
 
@@ -53,7 +54,7 @@ fn handshake(request: &'static [u8], connections: u64) {
     }
 }
 
-async fn echo(stream: TcpStream) {
+async fn echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) {
     let Ok((_request, mut socket)) = ServerBuilder::new().accept(stream).await else {
         return;
     };

@@ -1,13 +1,15 @@
 //! tungstenite: blocking.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
 
 use bytes::Bytes;
 use tungstenite::protocol::Role as TheirRole;
 use tungstenite::{Message, WebSocket};
 
-use super::{Peer, Side};
+use super::{Family, Peer, Serve, Side};
 use crate::rows::Role;
+use crate::runtimes::on_threads;
 use crate::stream::MemStream;
 
 pub const PEER: Peer = Peer {
@@ -16,7 +18,7 @@ pub const PEER: Peer = Peer {
     receive: Some(receive),
     send: Some(send),
     handshake: Some(handshake),
-    serve: None,
+    serve: Serve::on(Family::Threads, |listening| on_threads::either(listening, echo, echo)),
     compressed: None,
 };
 
@@ -45,5 +47,16 @@ fn send(stream: MemStream, role: Role, payload: &'static [u8], messages: u64) {
 fn handshake(request: &'static [u8], connections: u64) {
     for _ in 0..connections {
         black_box(tungstenite::accept(MemStream::once(request)).expect("accepted"));
+    }
+}
+
+fn echo<S: Read + Write>(stream: S) {
+    let Ok(mut socket) = tungstenite::accept(stream) else {
+        return;
+    };
+    while let Ok(message) = socket.read() {
+        if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
+            return;
+        }
     }
 }

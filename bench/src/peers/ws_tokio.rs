@@ -1,17 +1,22 @@
 //! This library's tokio adapter, with owned messages.
 
+use std::future::ready;
 use std::hint::black_box;
 
 use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use ws_proto::Version;
-use ws_tokio::{Config, Event, Negotiated, Role as OurRole, WebSocket};
+use ws_tokio::tls::ServerTls;
+use ws_tokio::{Acceptor, Config, Decision, Event, Negotiated, Request, Role as OurRole, WebSocket};
 
 use super::ws_proto::negotiated;
-use super::{Peer, Side, Socket, accept_each};
+use super::{Family, Peer, Serve, Side, Socket};
 use crate::compression::Codec;
 use crate::rows::Role;
+use crate::runtimes::on_tokio;
+use crate::serve::Listening;
 use crate::stream::{CycleStream, MemStream, block_on};
 
 pub const PEER: Peer = Peer {
@@ -20,7 +25,7 @@ pub const PEER: Peer = Peer {
     receive: Some(receive),
     send: Some(send),
     handshake: Some(handshake),
-    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    serve: Serve::on(Family::Tokio, serve),
     compressed: Some(compressed),
 };
 
@@ -98,10 +103,29 @@ fn handshake(request: &'static [u8], connections: u64) {
     });
 }
 
-async fn echo(stream: TcpStream) {
-    let Ok(mut socket) = ws_tokio::accept(stream).await else {
-        return;
+fn serve(listening: Listening) {
+    let Some(config) = listening.tls else {
+        return on_tokio::each(listening.listener, plain);
     };
+    let tls = ServerTls::from(config);
+    on_tokio::each(listening.listener, move |stream| encrypted(stream, tls.clone()));
+}
+
+async fn plain(stream: TcpStream) {
+    if let Ok(socket) = ws_tokio::accept(stream).await {
+        echo(socket).await;
+    }
+}
+
+async fn encrypted(stream: TcpStream, tls: ServerTls) {
+    let acceptor = Acceptor::default();
+    let decide = |request: &Request| ready(Decision::default_for(request));
+    if let Ok((socket, _)) = acceptor.accept_tls_with(stream, &tls, decide).await {
+        echo(socket).await;
+    }
+}
+
+async fn echo<T: AsyncRead + AsyncWrite + Unpin>(mut socket: WebSocket<T>) {
     while let Some(message) = socket.recv().await {
         if socket.send(message).await.is_err() {
             return;

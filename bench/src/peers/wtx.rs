@@ -12,9 +12,10 @@ use wtx::web_socket::{
     Compression, DeflateConfig, Frame, OpCode, WebSocket, WebSocketAcceptor, WebSocketBuffer, WebSocketPayloadOrigin,
 };
 
-use super::{Peer, Side, Socket, accept_each};
+use super::{Family, Peer, Serve, Side, Socket};
 use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
+use crate::runtimes::on_tokio;
 use crate::stream::{CycleStream, MemStream, Source, Stream, block_on};
 
 pub const PEER: Peer = Peer {
@@ -23,7 +24,12 @@ pub const PEER: Peer = Peer {
     receive: Some(receive),
     send: Some(send),
     handshake: Some(handshake),
-    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    serve: Some(Serve {
+        family: Family::Tokio,
+        run: |listening| on_tokio::each(listening.listener, echo),
+        // Its traits have no implementation for tokio-rustls.
+        tls: false,
+    }),
     compressed: Some(compressed),
 };
 

@@ -5,13 +5,13 @@ use std::hint::black_box;
 use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use yawc::{CompressionLevel, DeflatePool, Frame, HttpWebSocket, OpCode, Options, Role as TheirRole, WebSocket};
 
 use super::hyper::serve_upgrade;
-use super::{Peer, Side, Socket, accept_each};
+use super::{Family, Peer, Serve, Side, Socket};
 use crate::compression::{Codec, LEVEL};
 use crate::rows::Role;
+use crate::runtimes::on_tokio;
 use crate::stream::{CycleStream, MemStream, block_on};
 
 pub const PEER: Peer = Peer {
@@ -20,7 +20,7 @@ pub const PEER: Peer = Peer {
     receive: Some(receive),
     send: Some(send),
     handshake: Some(handshake),
-    serve: Some(|listener| Box::pin(accept_each(listener, echo))),
+    serve: Serve::on(Family::Tokio, |listening| on_tokio::either(listening, echo, echo)),
     compressed: Some(compressed),
 };
 
@@ -74,7 +74,7 @@ fn handshake(request: &'static [u8], connections: u64) {
     }
 }
 
-async fn echo(stream: TcpStream) {
+async fn echo<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) {
     let Some(mut socket) = accept(stream).await else {
         return;
     };
