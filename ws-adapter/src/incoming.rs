@@ -216,10 +216,10 @@ impl<R: Runtime> In<R> {
         // After the peer's Close it does not matter how the stream ends; many peers reset it.
         if broken || (error.is_some() && !self.ending) {
             self.rx.transport_failed(self.now);
+            self.error = error;
         } else {
             self.rx.eof(self.now);
         }
-        self.error = error;
     }
 
     /// Lets the two halves know of each other's doings. Says whether the connection is over.
@@ -290,6 +290,7 @@ impl<R: Runtime> In<R> {
                 // A second time it does nothing.
                 Order::GoAway => drop(out.tx.close(out.clock.now(), CloseCode::GOING_AWAY, "going away")),
                 Order::Abort => self.rx.abort(self.now),
+                Order::Withdraw => {}
             });
         }
     }

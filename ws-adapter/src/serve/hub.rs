@@ -136,7 +136,7 @@ impl Hub {
         state.leaving = true;
         let lines = state.lines.iter().flatten();
         let orders: Vec<_> =
-            lines.map(|line| (line.control.clone(), if line.open { Order::GoAway } else { Order::Abort })).collect();
+            lines.map(|line| (line.control.clone(), if line.open { Order::GoAway } else { Order::Withdraw })).collect();
         drop(state);
         orders.iter().for_each(|(control, order)| control.give(*order));
     }
