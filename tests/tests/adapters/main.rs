@@ -15,6 +15,7 @@ mod deflate;
 mod endings;
 mod flushing;
 mod halves;
+mod leaks;
 mod lies;
 mod net;
 mod net_blocking;
@@ -83,6 +84,22 @@ macro_rules! in_all_worlds {
         mod $adapter {
             use $crate::sim::World;
             $(#[test] fn $name() { <$world>::new().run(super::$name::<$world>()); })*
+        }
+    };
+}
+
+/// Tests over real sockets, for each adapter and runtime.
+#[macro_export]
+macro_rules! on_all_networks {
+    ($($name:ident),* $(,)?) => {
+        $crate::on_all_networks!(@ tokio $crate::net::OnTokio; $($name)*);
+        $crate::on_all_networks!(@ async_std $crate::net::OnAsyncStd; $($name)*);
+        $crate::on_all_networks!(@ smol $crate::net::OnSmol; $($name)*);
+        $crate::on_all_networks!(@ blocking $crate::net_blocking::OnThreads; $($name)*);
+    };
+    (@ $adapter:ident $net:ty; $($name:ident)*) => {
+        mod $adapter {
+            $(#[test] fn $name() { super::$name::<$net>(); })*
         }
     };
 }

@@ -15,23 +15,7 @@ use crate::versions_kit::serving;
 use crate::wire::{Io, OneWaker, frame, pipe};
 use crate::{Dice, quiet};
 
-macro_rules! on_all_networks {
-    ($($name:ident),* $(,)?) => {
-        on_all_networks!(@ tokio OnTokio; $($name)*);
-        on_all_networks!(@ async_std OnAsyncStd; $($name)*);
-        on_all_networks!(@ smol OnSmol; $($name)*);
-        mod blocking {
-            $(#[test] fn $name() { super::$name::<crate::net_blocking::OnThreads>(); })*
-        }
-    };
-    (@ $module:ident $net:ident; $($name:ident)*) => {
-        mod $module {
-            $(#[test] fn $name() { super::$name::<crate::net::$net>(); })*
-        }
-    };
-}
-
-on_all_networks!(
+crate::on_all_networks!(
     threat_031_a_handler_that_waits_makes_its_peer_wait,
     threat_098_a_peer_that_is_silent_is_given_up,
     threat_101_a_peer_that_reads_nothing_is_given_up,
