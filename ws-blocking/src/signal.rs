@@ -33,6 +33,8 @@ impl Signal {
 
     /// The thread is going to wait, listening to [`Signal::bell`]. False if it was woken already.
     pub(crate) fn start_waiting(&self) -> bool {
+        // Who finds the thread waiting must find its bell, too.
+        self.bell();
         let waits = self.state.compare_exchange(IDLE, WAITING, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if !waits {
             self.state.swap(IDLE, Ordering::AcqRel);
@@ -52,7 +54,6 @@ impl Signal {
     }
 
     pub(crate) fn notify(&self) {
-        // The bell was there before the state said so.
         if self.state.swap(WOKEN, Ordering::AcqRel) == WAITING
             && let Some(Some(bell)) = self.bell.get()
         {

@@ -67,6 +67,25 @@ fn no_wake_up_is_lost_between_threads() {
     other.join().unwrap();
 }
 
+/// The first wait of a thread is special: it makes what it is woken by.
+#[test]
+fn no_wake_up_is_lost_in_the_first_wait_of_a_thread() {
+    for n in 0..3_000_u32 {
+        let count = Arc::new(Count::default());
+        let waiting = thread::spawn({
+            let count = count.clone();
+            move || count.wait(1)
+        });
+        // Somewhere between the beginning of the thread and its wait.
+        while count.waiting.lock().unwrap().is_none() {
+            std::hint::spin_loop();
+        }
+        (0..n % 500).for_each(|_| std::hint::spin_loop());
+        count.add();
+        assert_eq!(waiting.join().unwrap(), 1);
+    }
+}
+
 #[test]
 fn many_threads_wake_one() {
     const THREADS: usize = 4;

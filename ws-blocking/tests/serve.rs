@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::{echo, echo_server, frame, guard, patiently, run};
 use ws_blocking::{
     Accept, Acceptor, CancelToken, CloseCode, Config, ConnectError, Decision, Interrupted, Reply, Request, Server,
-    Wait, connect,
+    Wait, WebSocket, connect,
 };
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -34,6 +34,23 @@ fn open(address: std::net::SocketAddr) -> TcpStream {
         head.push(byte[0]);
     }
     tcp
+}
+
+/// An open connection to an echo server, on which something was echoed: so the handler has begun.
+fn open_echo(address: std::net::SocketAddr) -> TcpStream {
+    let mut tcp = open(address);
+    tcp.write_all(&frame(0x82, b"x")).unwrap();
+    tcp.read_exact(&mut [0; 3]).unwrap();
+    tcp
+}
+
+/// The same, as a client.
+fn connect_echo(url: &str) -> WebSocket {
+    let mut ws = connect(url).unwrap();
+    ws.set_wait(guard());
+    ws.send("x").unwrap();
+    assert_eq!(ws.recv(), Ok(Some("x".into())));
+    ws
 }
 
 #[test]
@@ -141,7 +158,7 @@ fn silent_clients_take_no_more_than_their_share_and_the_acceptor_waits_for_nobod
         while running.handle.connections() == 5 {
             thread::yield_now();
         }
-        drop(connect(&running.url()).unwrap());
+        drop(connect_echo(&running.url()));
         // A shutdown does not wait for those who never said anything.
         let report = running.shut_down(LONG);
         assert_eq!((report.served, report.aborted), (1, 0));
@@ -189,7 +206,7 @@ fn threat_120_a_shutdown_closes_the_willing_and_cuts_off_the_deaf() {
         let running = echo_server();
         let idle: Vec<_> = (0..20)
             .map(|_| {
-                let mut ws = connect(&running.url()).unwrap();
+                let mut ws = connect_echo(&running.url());
                 thread::spawn(move || {
                     while ws.recv().unwrap().is_some() {}
                     ws.closed().unwrap().code()
@@ -197,7 +214,7 @@ fn threat_120_a_shutdown_closes_the_willing_and_cuts_off_the_deaf() {
             })
             .collect();
         // Half a message, and never an answer to the Close.
-        let mut deaf: Vec<_> = (0..5).map(|_| open(running.address)).collect();
+        let mut deaf: Vec<_> = (0..5).map(|_| open_echo(running.address)).collect();
         for tcp in &mut deaf {
             tcp.write_all(&frame(0x81, b"never finished")[..10]).unwrap();
         }
@@ -252,7 +269,7 @@ fn threat_120_a_handler_that_waits_to_write_is_cut_off() {
 fn threat_120_a_peer_that_sends_without_pause_gets_1001() {
     patiently(|| {
         let running = echo_server();
-        let mut from = open(running.address);
+        let mut from = open_echo(running.address);
         let mut to = from.try_clone().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let flood = thread::spawn({
@@ -288,12 +305,13 @@ fn a_shutdown_is_noticed_by_halves_too() {
         let noticed = Arc::new(AtomicUsize::new(0));
         let count = noticed.clone();
         let running = run(server(), move |ws, _| {
-            let (mut receiver, _sender) = ws.split();
-            while receiver.recv().unwrap().is_some() {}
+            let (mut receiver, sender) = ws.split();
+            while let Some(message) = receiver.recv().unwrap() {
+                sender.send(message).unwrap();
+            }
             count.fetch_add(1, Ordering::SeqCst);
         });
-        let mut ws = connect(&running.url()).unwrap();
-        ws.send("x").unwrap();
+        let mut ws = connect_echo(&running.url());
         running.handle.shutdown(LONG);
         assert_eq!(ws.recv(), Ok(None));
         assert_eq!(ws.closed().unwrap().code(), CloseCode::GOING_AWAY);
@@ -372,8 +390,7 @@ fn a_server_without_connections_ends_at_once_and_its_port_is_free() {
             let running = run(Server::bind(address).unwrap(), |ws, _| echo(ws));
             address = running.address;
             assert!(Server::bind(address).is_err(), "a second listener");
-            let mut ws = connect(&running.url()).unwrap();
-            ws.send("x").unwrap();
+            let mut ws = connect_echo(&running.url());
             let ending = thread::spawn(move || while ws.recv().unwrap().is_some() {});
             assert_eq!(running.shut_down(LONG).served, 1);
             ending.join().unwrap();
