@@ -222,9 +222,7 @@ fn threat_123_adapters_are_thin_and_one_says_that_its_runtime_is_discontinued() 
         sources(&root().join(adapter).join("src"), &mut files);
         for (path, text) in files {
             let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-            for word in
-                ["Input::new", "handle_timeout", "poll_timeout", "wants_write", ".outgoing(", "wire::", "take_owed"]
-            {
+            for word in ["Input::new", "handle_timeout", "poll_timeout", ".outgoing(", "wire::", "take_owed"] {
                 assert!(!code.contains(word), "{} knows {word}", path.display());
             }
         }

@@ -17,6 +17,7 @@ crate::with_the_verbs_of_all!(
     threat_108_close_dropped_at_every_byte,
     threat_108_a_call_that_was_never_begun_sends_nothing,
     threat_109_send_dropped_after_every_written_byte,
+    threat_109_control_frames_dropped_after_every_written_byte,
     threat_109_a_client_s_frames_stay_whole_too,
     threat_109_a_message_that_found_no_room_is_not_sent,
     threat_110_accept_dropped_at_every_byte_leaves_nothing,
@@ -144,6 +145,34 @@ fn threat_109_send_dropped_after_every_written_byte<V: Verbs>() {
         let long = vec![9; 100_000];
         for n in [1, 2, 9, 10, 11, 4096, 65_535, 65_536, 99_999, 100_008] {
             assert_eq!(torn::<V>(n, &long, split), [(0x82, long.clone()), short.clone()], "{n}");
+        }
+    }
+}
+
+fn threat_109_control_frames_dropped_after_every_written_byte<V: Verbs>() {
+    let payload = [7; 100];
+    let expected = [(0x89, payload.to_vec()), (0x8a, payload.to_vec()), (0x88, b"\x03\xe8".to_vec())];
+    for n in 0..102 {
+        for split in [false, true] {
+            // Each of the three calls is interrupted once.
+            let steps = [after(n), after(102), after(102)].concat();
+            let transport = Scripted::silent().writes(steps);
+            let log = transport.log.clone();
+            let mut ws = V::server(transport);
+            if split {
+                let (mut receiver, sender) = ws.split();
+                assert!(sender.ping(&payload).is_none());
+                sender.pong(&payload);
+                sender.close(CloseCode::NORMAL, "");
+                sender.flush();
+                assert!(receiver.recv().is_none());
+            } else {
+                assert!(ws.ping(&payload).is_none());
+                ws.pong(&payload);
+                ws.close(CloseCode::NORMAL, "");
+                ws.flush();
+            }
+            assert_eq!(log.frames(), expected, "{n}");
         }
     }
 }

@@ -28,6 +28,7 @@ crate::on_all_networks!(
     threat_117_both_ends_send_at_once_over_sockets,
     threat_117_two_that_only_send_end_by_the_write_stall_over_sockets,
     a_busy_connection_hears_of_the_shutdown,
+    every_version_in_both_roles,
     the_best_common_version_if_asked_for,
     each_version_is_tried_once,
 );
@@ -313,6 +314,26 @@ fn a_busy_connection_hears_of_the_shutdown<N: Net>() {
     assert_eq!(closed.received.as_ref().map(|close| close.code()), Some(CloseCode::GOING_AWAY), "{closed:?}");
     assert!(flood.join().unwrap() > 0);
     assert_eq!(running.stop().graceful, 1);
+}
+
+fn every_version_in_both_roles<N: Net>() {
+    let running = N::serve(Settings { config: serving(Versions::ALL), ..Settings::from(Program::Echo) });
+    for version in Version::ALL.iter().copied() {
+        let mut ws = N::connect(&running.url(), version, Versions::NONE).unwrap();
+        assert_eq!(ws.version(), version);
+        for message in ["Hello", "", "and \u{20ac} more"].map(text) {
+            ws.send(message.clone()).unwrap();
+            assert_eq!(ws.recv(), Some(message), "{version}");
+        }
+        let binary = Message::binary(vec![1; 70_000]);
+        assert_eq!(ws.send(binary.clone()).is_ok(), version.has_binary(), "{version}");
+        if version.has_binary() {
+            assert_eq!(ws.recv(), Some(binary), "{version}");
+        }
+        assert!(ws.close().is_clean(), "{version}");
+        assert_eq!(running.end().0.is_clean(), version.has_close(), "{version}");
+    }
+    assert_eq!(running.stop().served, 11);
 }
 
 fn the_best_common_version_if_asked_for<N: Net>() {

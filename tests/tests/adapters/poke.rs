@@ -207,6 +207,9 @@ pub trait Says: Clone {
     fn feed(&self, message: impl IntoMessage) -> Option<Result<(), Error>>;
     fn send_prepared(&self, message: &Prepared) -> Option<Result<(), Error>>;
     fn flush(&self) -> Option<Result<(), Error>>;
+    fn ping(&self, payload: &[u8]) -> Option<Result<(), Error>>;
+    fn pong(&self, payload: &[u8]) -> Option<Result<(), Error>>;
+    fn close(&self, code: CloseCode, reason: &str) -> Option<Result<(), CloseError>>;
 }
 
 /// What takes no time is called by the same names everywhere.
@@ -338,6 +341,15 @@ impl<R: Home> Says for Sender<Io, R> {
     }
     fn flush(&self) -> Option<Result<(), Error>> {
         some(Sender::flush(self))
+    }
+    fn ping(&self, payload: &[u8]) -> Option<Result<(), Error>> {
+        some(Sender::ping(self, payload))
+    }
+    fn pong(&self, payload: &[u8]) -> Option<Result<(), Error>> {
+        some(Sender::pong(self, payload))
+    }
+    fn close(&self, code: CloseCode, reason: &str) -> Option<Result<(), CloseError>> {
+        some(Sender::close(self, code, reason))
     }
 }
 
@@ -514,6 +526,20 @@ impl Says for ws_blocking::Sender<Io> {
     }
     fn flush(&self) -> Option<Result<(), Error>> {
         sent(call(|wait| waiting(self, wait).flush()))
+    }
+    fn ping(&self, payload: &[u8]) -> Option<Result<(), Error>> {
+        sent(call(|wait| waiting(self, wait).ping(payload)))
+    }
+    fn pong(&self, payload: &[u8]) -> Option<Result<(), Error>> {
+        sent(call(|wait| waiting(self, wait).pong(payload)))
+    }
+    fn close(&self, code: CloseCode, reason: &str) -> Option<Result<(), CloseError>> {
+        match call(|wait| waiting(self, wait).close(code, reason)) {
+            Ok(()) => Some(Ok(())),
+            Err(ws_blocking::Error::Interrupted { .. }) => None,
+            Err(ws_blocking::Error::Close(error)) => Some(Err(error)),
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
