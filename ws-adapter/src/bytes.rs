@@ -73,7 +73,7 @@ impl<T, R: Transfer<T>> ByteStream<T, R> {
     /// `BrokenPipe` once the connection is closing, and what [`Error`] says.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.ws.poll_room(cx)).map_err(broken)?;
-        let n = queued(bytes, |piece| self.ws.try_send(piece))?;
+        let n = queued(bytes, |piece| self.ws.try_send(piece)).map_err(broken)?;
         // What does not go now goes with the next call.
         let _ = self.ws.poll_written(cx);
         Poll::Ready(Ok(n))
@@ -158,10 +158,18 @@ impl<T, R: Transfer<T>> ByteWriter<T, R> {
     /// # Errors
     /// As [`ByteStream::poll_write`].
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.sender.poll_sink(cx, false)).map_err(broken)?;
-        let n = queued(bytes, |piece| self.sender.try_send(piece))?;
-        let _ = self.sender.poll_sink(cx, true);
-        Poll::Ready(Ok(n))
+        loop {
+            ready!(self.sender.poll_sink(cx, false)).map_err(broken)?;
+            match queued(bytes, |piece| self.sender.try_send(piece)) {
+                // Another sender took the room.
+                Err(Error::Full) => {}
+                Err(error) => return Poll::Ready(Err(broken(error))),
+                Ok(n) => {
+                    let _ = self.sender.poll_sink(cx, true);
+                    return Poll::Ready(Ok(n));
+                }
+            }
+        }
     }
 
     /// Writes what is queued.
@@ -238,15 +246,13 @@ fn is_good(closed: &Closed) -> bool {
     closed.is_clean() && matches!(closed.code(), CloseCode::NORMAL | CloseCode::GOING_AWAY | CloseCode::NO_STATUS)
 }
 
-fn queued<'b>(bytes: &'b [u8], send: impl FnOnce(&'b [u8]) -> Result<(), SendError<&'b [u8]>>) -> io::Result<usize> {
+fn queued<'b>(bytes: &'b [u8], send: impl FnOnce(&'b [u8]) -> Result<(), SendError<&'b [u8]>>) -> Result<usize, Error> {
     if bytes.is_empty() {
         return Ok(0);
     }
     let piece = bytes.get(..MESSAGE).unwrap_or(bytes);
-    match send(piece) {
-        Ok(()) => Ok(piece.len()),
-        Err(error) => Err(broken(error.into())),
-    }
+    send(piece)?;
+    Ok(piece.len())
 }
 
 /// At the end it is no fault that nothing can be written, if there is nothing to write.

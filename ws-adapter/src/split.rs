@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::incoming::{In, Reach};
 use crate::outgoing::{FLUSH_AT, Out};
 use crate::runtime::{Runtime, Transfer};
-use crate::websocket::{Flush, Whole, message, queue, stats, written};
+use crate::websocket::{Flush, Whole, has_room, message, queue, stats, written};
 
 /// When more wakers than this have gathered, all are woken: those of tasks that wait no more are then gone.
 const MANY_WAKERS: usize = 64;
@@ -336,8 +336,7 @@ impl<T, R: Transfer<T>> Sender<T, R> {
                 match result {
                     Ok(()) => queued = true,
                     Err(SendError::Full(_)) => {
-                        let room = |out: &Out<T, R>| out.tx.can_send() || out.tx.is_closing();
-                        ready!(self.poll_flush(cx, &mut timer, room))?;
+                        ready!(self.poll_flush(cx, &mut timer, has_room))?;
                         continue;
                     }
                     Err(error) => return Poll::Ready(Err(error.into())),
@@ -391,11 +390,15 @@ impl<T, R: Transfer<T>> Sender<T, R> {
         let mut timer = mem::take(&mut self.sink_timer);
         let result = {
             let out = self.shared.lock();
-            if !all && out.tx.buffered() <= FLUSH_AT { Some(written(out.broken_since().is_none())) } else { None }
+            if !all && out.tx.buffered() <= FLUSH_AT && has_room(&out) {
+                Some(written(out.broken_since().is_none()))
+            } else {
+                None
+            }
         };
         let result = match result {
             Some(result) => Poll::Ready(result),
-            None => self.poll_flush(cx, &mut timer, |out| !all && (out.tx.can_send() || out.tx.is_closing())),
+            None => self.poll_flush(cx, &mut timer, |out| !all && has_room(out)),
         };
         self.sink_timer = timer;
         result

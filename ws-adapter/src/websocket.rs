@@ -228,10 +228,10 @@ impl<T, R: Transfer<T>> WebSocket<T, R> {
     /// Waits until a message can be queued.
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Whole { inn, out, .. } = &mut *self.whole;
-        if out.tx.buffered() <= FLUSH_AT {
+        if out.tx.buffered() <= FLUSH_AT && has_room(out) {
             return Poll::Ready(written(out.broken_since().is_none()));
         }
-        inn.poll_flush(out, cx, |out| out.tx.can_send() || out.tx.is_closing()).map(written)
+        inn.poll_flush(out, cx, has_room).map(written)
     }
 
     /// Queues something, and writes as `flush` says.
@@ -252,7 +252,7 @@ impl<T, R: Transfer<T>> WebSocket<T, R> {
                 match queue(&mut out.tx) {
                     Ok(()) => queued = true,
                     Err(SendError::Full(_)) => {
-                        written(ready!(inn.poll_flush(out, cx, |out| out.tx.can_send() || out.tx.is_closing())))?;
+                        written(ready!(inn.poll_flush(out, cx, has_room)))?;
                     }
                     Err(error) => return Poll::Ready(Err(error.into())),
                 }
@@ -459,6 +459,11 @@ pub(crate) fn queue<M: IntoMessage>(tx: &mut Half, slot: &mut Option<M>) -> Resu
         }
         error => error.without_message(),
     })
+}
+
+/// Whether it makes no sense to wait before the next message is queued.
+pub(crate) fn has_room<T, R: Runtime>(out: &Out<T, R>) -> bool {
+    out.tx.can_send() || out.tx.is_closing()
 }
 
 pub(crate) fn written(all: bool) -> Result<(), Error> {

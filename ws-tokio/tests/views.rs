@@ -7,9 +7,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use alloc_meter::Mark;
-use common::{pair, patiently};
+use common::{modern, pair, patiently, server};
+use futures_util::SinkExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf, copy_bidirectional, duplex};
-use ws_tokio::{ByteReader, ByteStream, ByteWriter, Delivery, Error, Event, Kind, Message, SendReaderError};
+use ws_tokio::{
+    ByteReader, ByteStream, ByteWriter, Config, Delivery, Error, Event, Kind, Message, Role, SendReaderError, WebSocket,
+};
 
 /// Bytes that depend on where they are.
 fn noise(len: usize) -> Vec<u8> {
@@ -132,6 +135,61 @@ async fn chunks_are_bytes_too() {
             assert!(got == sent);
         });
         result.unwrap();
+    })
+    .await;
+}
+
+/// A limit of the queue far below what is written at once.
+#[tokio::test]
+async fn a_small_queue_makes_writers_wait() {
+    patiently(async {
+        let cramped = || {
+            let (a, b) = duplex(64);
+            let mut config = Config::default();
+            config.limits.outgoing = 100;
+            (WebSocket::from_upgraded(a, Role::Client, modern(), config), server(b))
+        };
+        let sent = noise(20_000);
+        let read = async |ws| {
+            let mut got = vec![0; sent.len()];
+            ByteStream::new(ws).read_exact(&mut got).await.unwrap();
+            got
+        };
+        let (client, far) = cramped();
+        let mut stream = ByteStream::new(client);
+        let write = async {
+            for piece in sent.chunks(90) {
+                stream.write_all(piece).await.unwrap();
+            }
+            stream.flush().await.unwrap();
+        };
+        let ((), got) = tokio::join!(write, read(far));
+        assert!(got == sent);
+        // Several senders take the room from each other.
+        let (client, far) = cramped();
+        let (_receiver, sender) = client.split();
+        let write = async |of: usize| {
+            let mut writer = ByteWriter::new(sender.clone());
+            for _ in 0..of {
+                writer.write_all(&[7; 90]).await.unwrap();
+            }
+            writer.flush().await.unwrap();
+        };
+        tokio::join!(write(100), write(100), write(50), async {
+            ByteStream::new(far).read_exact(&mut vec![0; 250 * 90]).await.unwrap();
+        });
+        let (mut client, mut far) = cramped();
+        let feed = async {
+            for _ in 0..200 {
+                SinkExt::<Message>::feed(&mut client, Message::from(vec![7; 90])).await.unwrap();
+            }
+            SinkExt::<Message>::flush(&mut client).await.unwrap();
+        };
+        tokio::join!(feed, async {
+            for _ in 0..200 {
+                assert!(far.recv().await.is_some());
+            }
+        });
     })
     .await;
 }
