@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use ws_proto::bytes::{Buf, Bytes};
 use ws_proto::connection::Event;
-use ws_proto::{CloseCode, Closed, SendError};
+use ws_proto::{CloseCode, Closed, Kind, SendError};
 
 use crate::error::Error;
 use crate::runtime::{Runtime, Transfer};
@@ -221,15 +221,19 @@ fn from_event(event: Event<'_>, buffer: &mut [u8], rest: &mut Bytes) -> Option<i
             }
             None => payload.into_bytes(),
         },
-        Event::Text(_) => {
-            return Some(Err(io::Error::new(ErrorKind::InvalidData, "a text message in a stream of bytes")));
-        }
+        Event::Text(_) => return Some(Err(text())),
+        // Told once, however many pieces it has.
+        Event::Chunk(chunk) if chunk.kind == Kind::Text => return chunk.first.then(|| Err(text())),
         Event::Chunk(chunk) if chunk.data.is_empty() => return None,
         Event::Chunk(chunk) => Bytes::copy_from_slice(&chunk.data),
         _ => return None,
     };
     *rest = payload;
     from_rest(rest, buffer).map(Ok)
+}
+
+fn text() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "a text message in a stream of bytes")
 }
 
 fn at_end(closed: Option<&Closed>) -> io::Result<usize> {

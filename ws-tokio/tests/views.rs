@@ -135,6 +135,15 @@ async fn chunks_are_bytes_too() {
             assert!(got == sent);
         });
         result.unwrap();
+        // Text is not, and is told once.
+        let send = async {
+            client.send("text".repeat(500)).await.unwrap();
+            client.send(&b"after"[..]).await.unwrap();
+        };
+        tokio::join!(send, async {
+            assert_eq!(stream.read(&mut [0; 10]).await.unwrap_err().kind(), ErrorKind::InvalidData);
+            assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 5);
+        });
     })
     .await;
 }
