@@ -222,9 +222,11 @@ fn faults_have_the_status_that_bytes_have() {
 #[test]
 fn http_2_and_3_are_refused_whatever_they_ask() {
     for version in ["HTTP/2.0", "HTTP/3.0"] {
-        for head in [Head::request(), Head { first: String::new(), lines: vec!["Host: a".into()] }] {
+        let plain = Head { first: String::new(), lines: vec!["Host: a".into()] };
+        for (head, meant) in [(Head::request(), true), (plain, false)] {
             let request = request(&head.first(&format!("GET / {version}")));
             let refusal = ParsedHandshake::new(&request, ServerConfig::default()).unwrap_err();
+            assert_eq!(refusal.is_for_websocket(), meant);
             assert_eq!(refusal.error(), HandshakeError::Head(HeadError::Version));
             assert_eq!(refusal.into_response().status(), 505);
         }

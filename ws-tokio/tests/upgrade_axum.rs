@@ -5,7 +5,7 @@
 mod example;
 mod upgrade;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
@@ -70,7 +70,19 @@ async fn a_page_and_a_websocket_on_one_path() {
     let (mut ws, _) = server.connector("/").connect().await.unwrap();
     ws.send("Hello").await.unwrap();
     assert_eq!(timeout(PATIENCE, ws.recv()).await.unwrap(), Some(Message::from("Hello")));
-    // What breaks a rule is not plain HTTP.
+    // Whatever is plain HTTP passes, for the handler to judge.
+    let form = server.ask(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\na=b").await;
+    assert!(form.starts_with("HTTP/1.1 200 ") && form.ends_with("page"), "{form}");
+    let (mut parts, ()) =
+        axum::http::Request::get("https://a/").version(axum::http::Version::HTTP_2).body(()).unwrap().into_parts();
+    let page = <Upgrade as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await;
+    assert!(matches!(page, Ok(None)), "{page:?}");
+    let rejection = <Upgrade as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await.unwrap_err();
+    assert_eq!(rejection, Rejection::NotWebSocket);
+    // What breaks a rule is not plain HTTP, and WebSockets over HTTP/2 are not spoken.
+    parts.headers.insert("sec-websocket-version", axum::http::HeaderValue::from_static("13"));
+    let rejection = <Upgrade as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await.unwrap_err();
+    assert!(matches!(rejection, Rejection::Refused(_)), "{rejection}");
     let wrong = server.ask(format!("{}\r\n", HEAD.replace("/echo", "/").replace("13", "7")).as_bytes()).await;
     assert!(wrong.starts_with("HTTP/1.1 426 "), "{wrong}");
 }

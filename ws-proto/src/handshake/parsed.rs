@@ -94,7 +94,11 @@ impl ParsedHandshake {
             .and_then(check_version);
         match request {
             Ok(request) => Ok(Self { config, request }),
-            Err(error) => Err(Refusal { error, served: config.versions, head_only: method == Method::HEAD }),
+            Err(error) => {
+                let lines = headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+                let meant = upgrade::Fields::of_lines(lines).means_websocket();
+                Err(Refusal { error, served: config.versions, head_only: method == Method::HEAD, meant })
+            }
         }
     }
 
@@ -159,6 +163,8 @@ pub struct Refusal {
     error: HandshakeError,
     served: Versions,
     head_only: bool,
+    /// It means to open a WebSocket.
+    meant: bool,
 }
 
 impl Refusal {
@@ -166,6 +172,13 @@ impl Refusal {
     #[must_use]
     pub fn error(&self) -> HandshakeError {
         self.error
+    }
+
+    /// Whether the request means to open a WebSocket, even if a header for it is missing. If not, it is plain HTTP of a
+    /// kind that is not served here, with a body or over HTTP/2 say, and a program may have another use for it.
+    #[must_use]
+    pub fn is_for_websocket(&self) -> bool {
+        self.meant
     }
 
     /// The answer that the client should get: the status of [`HandshakeError::status`], a line of text, and with a 426 the

@@ -74,8 +74,12 @@ pub(super) struct Fields<'h> {
 
 impl<'h> Fields<'h> {
     pub(super) fn of(headers: &'h Headers) -> Self {
+        Self::of_lines(headers.raw())
+    }
+
+    pub(super) fn of_lines(lines: impl Iterator<Item = (&'h [u8], &'h [u8])>) -> Self {
         let mut fields = Self::default();
-        for (name, value) in headers.raw() {
+        for (name, value) in lines {
             fields.sort(name, value);
         }
         fields
@@ -142,7 +146,7 @@ impl<'h> Fields<'h> {
     }
 
     /// Whether the request means to open a WebSocket, even if a header for it is missing.
-    fn means_websocket(&self) -> bool {
+    pub(super) fn means_websocket(&self) -> bool {
         let keys = self.key.count + self.key1.count + self.key2.count;
         self.says_websocket || keys + self.version.count + self.draft.count > 0
     }

@@ -165,10 +165,12 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Upgrade {
 fn extract(parts: &mut Parts) -> Result<Option<Upgrade>, Rejection> {
     let config: Arc<ServerConfig> =
         parts.extensions.get::<Acceptor>().map_or_else(Arc::default, |acceptor| acceptor.config().clone());
-    let handshake = ParsedHandshake::from_parts(parts, config).map_err(Rejection::Refused)?;
-    if !handshake.request().is_websocket() {
-        return Ok(None);
-    }
+    let handshake = match ParsedHandshake::from_parts(parts, config) {
+        Ok(handshake) if handshake.request().is_websocket() => handshake,
+        Err(refusal) if refusal.is_for_websocket() => return Err(Rejection::Refused(refusal)),
+        // Whatever it is, it is not for here.
+        _ => return Ok(None),
+    };
     let upgrade = parts.extensions.remove::<OnUpgrade>().ok_or(Rejection::NotUpgradable)?;
     Ok(Some(Upgrade { base: base::Upgrade::of(handshake, upgrade), decision: Accept::new().into() }))
 }
@@ -177,9 +179,9 @@ fn extract(parts: &mut Parts) -> Result<Option<Upgrade>, Rejection> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The request breaks a rule or a limit; the status is that of the fault.
+    /// The request is for a WebSocket and breaks a rule or a limit; the status is that of the fault.
     Refused(Refusal),
-    /// The request is plain HTTP. 426.
+    /// The request is plain HTTP, of any method and version. 426.
     NotWebSocket,
     /// The HTTP server can't hand the connection over, or another extractor took it before. 500.
     NotUpgradable,
