@@ -181,7 +181,7 @@ impl<T, M: Machine, R: Transfer<T>> Driver<T, M, R> {
 
     /// Feeds the machine; ready if it may have changed its mind.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut buffer = pool::take::<R>();
+        let mut buffer = pool::take();
         let result = R::poll_read(&mut self.io, cx, &mut buffer);
         let polled = match result {
             Poll::Pending => Poll::Pending,
@@ -204,7 +204,7 @@ impl<T, M: Machine, R: Transfer<T>> Driver<T, M, R> {
                 _ => Poll::Pending,
             },
         };
-        pool::give::<R>(buffer);
+        pool::give(buffer);
         polled
     }
 }

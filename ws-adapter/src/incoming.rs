@@ -150,7 +150,7 @@ impl<R: Runtime> In<R> {
             if self.start == self.end
                 && let Some(buffer) = self.buffer.take()
             {
-                pool::give::<R>(buffer);
+                pool::give(buffer);
             }
             return wanted;
         }
@@ -162,7 +162,7 @@ impl<R: Runtime> In<R> {
         R: Transfer<T>,
         A: Reach<T, R>,
     {
-        let mut buffer = pool::take::<R>();
+        let mut buffer = pool::take();
         let ending = self.ending;
         let result = out.reach(cx, |out, cx| {
             let result = out.poll_read(cx, &mut buffer);
@@ -191,16 +191,16 @@ impl<R: Runtime> In<R> {
             Poll::Ready(Err(error)) => self.stream_ended(out, cx, Some(error)),
             Poll::Pending => {}
         }
-        pool::give::<R>(buffer);
+        pool::give(buffer);
         if self.eof { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Lets a long message go on in memory that another one has left.
     fn make_room(&mut self) {
         if let Some(wanted) = self.rx.room_wanted()
-            && let Some(room) = pool::take_large::<R>(wanted)
+            && let Some(room) = pool::take_large(wanted)
         {
-            pool::give_large::<R>(self.rx.swap_room(room));
+            pool::give_large(self.rx.swap_room(room));
         }
     }
 
@@ -268,7 +268,7 @@ impl<R: Runtime> In<R> {
     fn drop_input(&mut self) {
         self.start = self.end;
         if let Some(buffer) = self.buffer.take() {
-            pool::give::<R>(buffer);
+            pool::give(buffer);
         }
     }
 
@@ -448,11 +448,6 @@ impl<R: Runtime> In<R> {
         self.rx.handle_timeout(self.now, out.tx.messages_sent());
         out.tx.handle_timeout(self.now);
         self.exchange(out);
-        #[cfg(feature = "deflate")]
-        if R::THREAD_PER_CONNECTION {
-            // Nothing has happened for a while: what compression keeps for the thread helps nobody.
-            ws_proto::deflate::release_thread_memory();
-        }
     }
 
     /// Waits until nothing is queued, or `enough` is true. Only the timer of the writing side runs.

@@ -46,6 +46,7 @@ pub use connect::{ConnectError, Connector};
 pub use error::Error;
 #[cfg(feature = "json")]
 pub use json::JsonError;
+pub use pool::release_thread_memory;
 pub use reader::SendReaderError;
 pub use runtime::{Network, ReadFrom, Runtime, Transfer};
 pub use serve::{Incoming, Report, Server, ServerHandle};

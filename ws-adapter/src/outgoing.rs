@@ -81,7 +81,7 @@ impl<T, R: Transfer<T>> Out<T, R> {
         while self.tx.wants_write() {
             let n = ready!(self.poll_write(cx))?;
             self.unflushed = true;
-            self.tx.advance_reclaiming(n, &mut pool::reclaim::<R>);
+            self.tx.advance_reclaiming(n, &mut pool::reclaim);
         }
         if self.unflushed {
             if let Some(io) = &mut self.io {

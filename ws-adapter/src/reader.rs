@@ -62,7 +62,7 @@ fn poll_piece<S, R: ReadFrom<S>>(
     cx: &mut Context<'_>,
     mut write: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Poll<Result<Piece, SendReaderError>> {
-    let mut buffer = pool::take::<R>();
+    let mut buffer = pool::take();
     let result = match R::poll_read(source, cx, &mut buffer) {
         Poll::Pending => None,
         Poll::Ready(Ok(0)) => Some(Ok(Piece::End)),
@@ -76,7 +76,7 @@ fn poll_piece<S, R: ReadFrom<S>>(
         }
         Poll::Ready(Err(error)) => Some(Err(SendReaderError::Read(error))),
     };
-    pool::give::<R>(buffer);
+    pool::give(buffer);
     match result {
         Some(result) => Poll::Ready(result),
         None => Poll::Pending,

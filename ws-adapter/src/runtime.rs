@@ -18,9 +18,6 @@ pub trait Runtime: Copy + Debug + Send + Sync + Unpin + 'static {
     type Origin: Copy + Debug + Send + Sync + Unpin;
     /// A timer.
     type Sleep: Debug + Send + Unpin;
-    /// Whether each connection has a thread to itself. All of them then share what connections of a thread otherwise
-    /// share, so that a thread that waits holds no memory. Default: false.
-    const THREAD_PER_CONNECTION: bool = false;
 
     /// Now.
     fn origin() -> Self::Origin;

@@ -84,6 +84,8 @@ struct Parker {
     now: Cell<Option<Instant>>,
     wanted: RefCell<Vec<Wanted>>,
     deadline: Cell<Option<Instant>>,
+    /// It may hold memory: a future was polled since that was given back.
+    warm: Cell<bool>,
     ahead: RefCell<Ahead>,
     /// For single calls.
     scratch: RefCell<Vec<u8>>,
@@ -136,6 +138,7 @@ impl Parker {
             now: Cell::new(None),
             wanted: RefCell::default(),
             deadline: Cell::new(None),
+            warm: Cell::new(false),
             ahead: RefCell::default(),
             scratch: RefCell::default(),
         }
@@ -151,6 +154,7 @@ impl Parker {
         let mut expired = false;
         loop {
             self.now.set(None);
+            self.warm.set(true);
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Ok(output);
             }
@@ -233,8 +237,8 @@ impl Parker {
     fn poll_set(&self, set: &mut [PollFd<'_>], until: Option<Instant>, deaf: bool) -> bool {
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            let holds = self.holds_memory();
-            let most = match (deaf, holds) {
+            let warm = self.warm.get();
+            let most = match (deaf, warm) {
                 (true, _) => Some(LOOK_AGAIN),
                 (false, true) => Some(IDLE),
                 (false, false) => None,
@@ -243,7 +247,7 @@ impl Parker {
             // One that does not fit is as good as none.
             let timespec = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
             match poll(set, timespec.as_ref()) {
-                Ok(0) if !deaf && holds && timeout != left => self.release_memory(),
+                Ok(0) if !deaf && warm && timeout != left => self.release_memory(),
                 Ok(n) => return n > 0,
                 Err(Errno::INTR) => return false,
                 Err(_) => {
@@ -255,11 +259,9 @@ impl Parker {
         }
     }
 
-    fn holds_memory(&self) -> bool {
-        self.ahead.borrow().holds_memory() || self.scratch.borrow().capacity() > 0
-    }
-
     fn release_memory(&self) {
+        self.warm.set(false);
+        ws_adapter::release_thread_memory();
         self.ahead.borrow_mut().release_memory();
         *self.scratch.borrow_mut() = Vec::new();
     }

@@ -30,7 +30,6 @@ pub enum Blocking {}
 impl Runtime for Blocking {
     type Origin = Instant;
     type Sleep = Instant;
-    const THREAD_PER_CONNECTION: bool = true;
 
     #[inline]
     fn origin() -> Instant {

@@ -270,10 +270,6 @@ impl Ahead {
         result
     }
 
-    pub(crate) fn holds_memory(&self) -> bool {
-        self.buffer.capacity() > 0
-    }
-
     /// To be called only while there is nothing in it.
     pub(crate) fn release_memory(&mut self) {
         self.buffer = Vec::new();
