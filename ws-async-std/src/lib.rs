@@ -24,7 +24,8 @@
 //!   [`WebSocket::send`].
 //! * Timers, keepalive and the answers that are owed to the peer run while the connection is awaited. There are no
 //!   hidden tasks.
-//! * Every future is cancel-safe, so that connections can be raced against each other and against timers.
+//! * Every future but that of [`WebSocket::send_reader`] is cancel-safe, so that connections can be raced against each
+//!   other and against timers.
 //! * [`WebSocket::split`] makes a [`Receiver`] and a clonable [`Sender`], for tasks of their own. All three are streams
 //!   and sinks as far as that fits.
 //! * An idle connection holds no buffer.

@@ -1,4 +1,4 @@
-//! WebSockets on tokio: [`ws_proto`] over TCP or any other `AsyncRead + AsyncWrite` transport.
+//! WebSockets on tokio: [`ws_proto`] over TCP, Unix sockets, TLS or any other `AsyncRead + AsyncWrite` transport.
 //!
 //! A client begins with [`connect`] or a [`Connector`], a server with a [`Server`], or with [`accept`] or an
 //! [`Acceptor`] on transports of its own. All of them give a [`WebSocket`]:
@@ -22,17 +22,22 @@
 //!   [`WebSocket::send`].
 //! * Timers, keepalive and the answers that are owed to the peer run while the connection is awaited. There are no
 //!   hidden tasks.
-//! * Every future is cancel-safe, so that connections can be used in `select!` and with timeouts.
+//! * Every future but that of [`WebSocket::send_reader`] is cancel-safe, so that connections can be used in `select!`
+//!   and with timeouts.
 //! * [`WebSocket::split`] makes a [`Receiver`] and a clonable [`Sender`], for tasks of their own. All three are streams
 //!   and sinks as far as that fits.
 //! * An idle connection holds no buffer.
 //!
 //! # Features
 //!
+//! * `tls`, on by default: `wss://`, by `rustls` with `ring`; the module `tls` has the settings. `tls-aws-lc-rs` takes
+//!   another crypto provider, `tls-core` the one that the program installs.
 //! * `deflate`, on by default: `permessage-deflate` (RFC 7692). It is used only where it is added to the extensions: of a
 //!   [`Connector`] with [`Connector::extensions`], of a server in [`ServerConfig::extensions`] or for one request in
 //!   [`Accept::extensions`].
+//! * `legacy`, on by default: the versions of the protocol before RFC 6455, for those who ask for them.
 //! * `hyper` and `axum`, off by default: WebSockets on connections of an HTTP server, in the module `upgrade`.
+//! * `json`, off by default: messages as JSON.
 //! * `tracing`, off by default: events about connections that are opened, refused and closed, without payloads.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
