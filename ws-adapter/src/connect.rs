@@ -314,6 +314,9 @@ impl<R: Network> Connector<R> {
         if !target.is_secure() {
             return Ok(None);
         }
+        if !R::TLS {
+            return Err(ConnectError::TlsUnsupported);
+        }
         let tls = match &self.tls {
             Some(tls) => tls.clone(),
             None => ClientTls::new()?,
@@ -334,10 +337,7 @@ impl<R: Network> Connector<R> {
         }
         #[cfg(feature = "tls")]
         if let Some((name, config)) = tls {
-            return R::connect_tls(stream, name.clone(), config.clone()).await.map_err(|error| match error.kind() {
-                ErrorKind::Unsupported => ConnectError::TlsUnsupported,
-                _ => ConnectError::Tls(error),
-            });
+            return R::connect_tls(stream, name.clone(), config.clone()).await.map_err(ConnectError::Tls);
         }
         #[cfg(not(feature = "tls"))]
         let _ = tls;

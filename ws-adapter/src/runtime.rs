@@ -87,6 +87,10 @@ pub trait Network: Transfer<Self::Stream> {
     type Stream: Debug + Send + Unpin + 'static;
     /// A listening socket.
     type Listener: Debug + Send;
+    /// Whether the adapter has the two handshakes of TLS. Default: false. This crate may be built with TLS for the sake
+    /// of another adapter.
+    #[cfg(feature = "tls")]
+    const TLS: bool = false;
 
     /// The addresses of a host.
     ///

@@ -25,6 +25,8 @@ use crate::socket::anew;
 impl Network for FuturesIo {
     type Stream = NetStream;
     type Listener = Listener;
+    #[cfg(feature = "tls-core")]
+    const TLS: bool = true;
 
     async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {

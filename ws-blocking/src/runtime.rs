@@ -110,6 +110,8 @@ impl<S: Read> ReadFrom<Plain<S>> for Blocking {
 impl Network for Blocking {
     type Stream = NetStream;
     type Listener = Listener;
+    #[cfg(feature = "tls-core")]
+    const TLS: bool = true;
 
     async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         net::resolve(host, port).await

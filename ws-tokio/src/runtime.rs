@@ -92,6 +92,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transfer<T> for Tokio {
 impl Network for Tokio {
     type Stream = NetStream;
     type Listener = Listener;
+    #[cfg(feature = "tls-core")]
+    const TLS: bool = true;
 
     async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(lookup_host((host, port)).await?.collect())
