@@ -66,8 +66,8 @@ impl ServerTls {
 
     /// Reads the files of the certificate and the key again. It blocks while it reads.
     ///
-    /// Handshakes that begin later use the new certificate; connections that are open go on. Roots for clients are
-    /// not read again.
+    /// Handshakes that begin later use the new certificate; connections that are open go on, and a client that comes
+    /// back with an earlier session is shown none. Roots for clients are not read again.
     ///
     /// # Errors
     ///
