@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
@@ -17,45 +18,111 @@ use crate::outgoing::{FLUSH_AT, Out};
 use crate::runtime::{Runtime, Transfer};
 use crate::websocket::{Flush, Whole, has_room, message, queue, stats, written};
 
-/// When more wakers than this have gathered, all are woken: those of tasks that wait no more are then gone.
-const MANY_WAKERS: usize = 64;
-
 /// Wakes everyone who waits for the transport.
 ///
 /// A transport keeps one waker for reading and one for writing, and only the latest (some, like TLS, write while they
 /// read). If each half gave it its own, one would take the place of the other, which then would sleep for ever. So
 /// the transport only ever sees this one.
 #[derive(Debug, Default)]
-struct Wakers(Mutex<Waiting>);
+struct Wakers {
+    waiting: Mutex<Waiting>,
+    /// Senders that wait, or are about to.
+    senders: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
-    wakers: Vec<Waker>,
-    /// How many did wait, if they were many: for so many again nobody is woken.
-    crowd: usize,
+    receiver: Option<Waker>,
+    /// Each sender has a place of its own, and leaves it when its call is over: what a task or a thread leaves here
+    /// would stay for as long as the connection, with all that belongs to it.
+    senders: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+/// Puts a waker in; gives one that was there, which must not be dropped while anything is locked: its task may go
+/// with it.
+fn put(slot: &mut Option<Waker>, waker: &Waker) -> Option<Waker> {
+    if slot.as_ref().is_some_and(|known| known.will_wake(waker)) { None } else { slot.replace(waker.clone()) }
 }
 
 impl Wakers {
-    fn add(&self, waker: &Waker) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.wakers.iter().any(|known| known.will_wake(waker)) {
-            return;
-        }
-        let crowd = if waiting.wakers.len() < waiting.crowd.max(MANY_WAKERS) {
-            Vec::new()
-        } else {
-            // All of them may come back.
-            waiting.crowd = 2 * waiting.wakers.len();
-            mem::take(&mut waiting.wakers)
-        };
-        waiting.wakers.push(waker.clone());
-        drop(waiting);
-        crowd.into_iter().for_each(Waker::wake);
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn receiver_waits(&self, waker: &Waker) {
+        let stale = put(&mut self.lock().receiver, waker);
+        drop(stale);
     }
 
     fn wake_all(&self) {
-        let wakers = mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).wakers);
-        wakers.into_iter().for_each(Waker::wake);
+        let receiver = self.lock().receiver.take();
+        receiver.into_iter().for_each(Waker::wake);
+        self.wake_senders();
+    }
+
+    fn wake_senders(&self) {
+        let senders: Vec<_> = self.lock().senders.iter_mut().filter_map(Option::take).collect();
+        senders.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// What a sender keeps while it waits.
+#[derive(Debug)]
+struct Waiter<R: Runtime> {
+    timer: Timer<R>,
+    place: Option<Place>,
+}
+
+impl<R: Runtime> Default for Waiter<R> {
+    fn default() -> Self {
+        Self { timer: Timer::default(), place: None }
+    }
+}
+
+impl<R: Runtime> Waiter<R> {
+    /// Has `waker` woken from now on, until the next time that all are.
+    fn listen(&mut self, wakers: &Arc<Wakers>, waker: &Waker) -> Option<Waker> {
+        self.place.get_or_insert_with(|| Place::new(wakers.clone())).set(waker)
+    }
+}
+
+/// A place among those who wait.
+#[derive(Debug)]
+struct Place {
+    wakers: Arc<Wakers>,
+    index: usize,
+}
+
+impl Place {
+    fn new(wakers: Arc<Wakers>) -> Self {
+        let mut waiting = wakers.lock();
+        let index = waiting.free.pop().unwrap_or_else(|| {
+            waiting.senders.push(None);
+            waiting.senders.len() - 1
+        });
+        drop(waiting);
+        wakers.senders.fetch_add(1, Ordering::Relaxed);
+        Self { wakers, index }
+    }
+
+    fn set(&self, waker: &Waker) -> Option<Waker> {
+        self.wakers.lock().senders.get_mut(self.index).and_then(|slot| put(slot, waker))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.wakers.lock();
+        let stale = waiting.senders.get_mut(self.index).and_then(Option::take);
+        waiting.free.push(self.index);
+        if waiting.free.len() == waiting.senders.len() {
+            // An idle connection holds nothing.
+            *waiting = Waiting { receiver: waiting.receiver.take(), ..Waiting::default() };
+        }
+        drop(waiting);
+        self.wakers.senders.fetch_sub(1, Ordering::Relaxed);
+        drop(stale);
     }
 }
 
@@ -84,12 +151,24 @@ impl<T, R: Runtime> Shared<T, R> {
     fn lock(&self) -> MutexGuard<'_, Out<T, R>> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Lets the senders know that wait, but for `own`, if what they wait for was written here: a transport that has
+    /// taken it need not be ready for more.
+    fn tell_written(&self, out: &Out<T, R>, unwritten: bool, own: usize) {
+        if unwritten && !out.tx.wants_write() && self.wakers.senders.load(Ordering::Relaxed) > own {
+            self.wakers.wake_senders();
+        }
+    }
 }
 
 impl<T, R: Runtime> Reach<T, R> for Arc<Shared<T, R>> {
     fn reach<U>(&mut self, cx: &mut Context<'_>, f: impl FnOnce(&mut Out<T, R>, &mut Context<'_>) -> U) -> U {
-        self.wakers.add(cx.waker());
-        f(&mut self.lock(), &mut Context::from_waker(&self.waker))
+        self.wakers.receiver_waits(cx.waker());
+        let mut out = self.lock();
+        let unwritten = out.tx.wants_write();
+        let result = f(&mut out, &mut Context::from_waker(&self.waker));
+        self.tell_written(&out, unwritten, 0);
+        result
     }
 
     fn changed(&mut self) {
@@ -102,7 +181,7 @@ pub(crate) fn split<T, R: Runtime>(whole: Whole<T, R>) -> (Receiver<T, R>, Sende
     let wakers = Arc::new(Wakers::default());
     let waker = Waker::from(wakers.clone());
     let shared = Arc::new(Shared { out: Mutex::new(out), wakers, waker, negotiated, role });
-    (Receiver { inn, shared: shared.clone() }, Sender { shared, sink_timer: Timer::default() })
+    (Receiver { inn, shared: shared.clone() }, Sender { shared, sink: Waiter::default() })
 }
 
 /// The half of a [`WebSocket`](crate::WebSocket) that receives.
@@ -212,7 +291,7 @@ impl<T, R: Runtime> Drop for Receiver<T, R> {
 /// connection stays open until the [`Receiver`] ends it.
 pub struct Sender<T, R: Runtime> {
     shared: Arc<Shared<T, R>>,
-    sink_timer: Timer<R>,
+    sink: Waiter<R>,
 }
 
 impl<T, R: Transfer<T>> Sender<T, R> {
@@ -266,8 +345,8 @@ impl<T, R: Transfer<T>> Sender<T, R> {
     /// # Cancel safety
     /// Cancel-safe: what was not written yet is written by the next call of any half.
     pub async fn flush(&self) -> Result<(), Error> {
-        let mut timer = Timer::default();
-        poll_fn(|cx| self.poll_flush(cx, &mut timer, |_| false)).await
+        let mut waiter = Waiter::default();
+        poll_fn(|cx| self.poll_flush(cx, &mut waiter, |_| false)).await
     }
 
     /// Sends a ping of at most 125 bytes; the pong and its round-trip time come to the [`Receiver`].
@@ -322,7 +401,7 @@ impl<T, R: Transfer<T>> Sender<T, R> {
         mut queue: impl FnMut(&mut Half) -> Result<(), SendError<E>>,
     ) -> impl Future<Output = Result<(), Error>> {
         let mut queued = false;
-        let mut timer = Timer::default();
+        let mut waiter = Waiter::default();
         poll_fn(move |cx| {
             while !queued {
                 let mut out = self.shared.lock();
@@ -336,7 +415,7 @@ impl<T, R: Transfer<T>> Sender<T, R> {
                 match result {
                     Ok(()) => queued = true,
                     Err(SendError::Full(_)) => {
-                        ready!(self.poll_flush(cx, &mut timer, has_room))?;
+                        ready!(self.poll_flush(cx, &mut waiter, has_room))?;
                         continue;
                     }
                     Err(error) => return Poll::Ready(Err(error.into())),
@@ -345,41 +424,65 @@ impl<T, R: Transfer<T>> Sender<T, R> {
                     return Poll::Ready(Ok(()));
                 }
             }
-            self.poll_flush(cx, &mut timer, |_| false)
+            self.poll_flush(cx, &mut waiter, |_| false)
         })
     }
 
     fn poll_flush(
         &self,
         cx: &mut Context<'_>,
-        timer: &mut Timer<R>,
+        waiter: &mut Waiter<R>,
         enough: impl Fn(&Out<T, R>) -> bool,
     ) -> Poll<Result<(), Error>> {
-        self.shared.wakers.add(cx.waker());
+        let polled = self.poll_written(cx, waiter, enough);
+        if polled.is_ready() {
+            waiter.place = None;
+        }
+        polled
+    }
+
+    fn poll_written(
+        &self,
+        cx: &mut Context<'_>,
+        waiter: &mut Waiter<R>,
+        enough: impl Fn(&Out<T, R>) -> bool,
+    ) -> Poll<Result<(), Error>> {
+        let wakers = &self.shared.wakers;
+        // Before the transport is asked, whose answer may come at once.
+        let mut listens = true;
+        drop(waiter.listen(wakers, cx.waker()));
         let mut out = self.shared.lock();
         loop {
             let was_broken = out.broken_since().is_some();
-            let closing = out.tx.is_closing() && out.tx.wants_write();
+            let unwritten = out.tx.wants_write();
+            let closing = out.tx.is_closing() && unwritten;
             let drained = out.poll_drain(&mut Context::from_waker(&self.shared.waker));
             // The receiver must hear of a Close that was written, and of a failure.
             let news = (closing && !out.tx.wants_write()) || out.broken_since().is_some() != was_broken;
             if news {
-                self.shared.wakers.wake_all();
-                self.shared.wakers.add(cx.waker());
+                wakers.wake_all();
+                listens = false;
             }
+            self.shared.tell_written(&out, unwritten, 1);
             match drained {
                 Poll::Ready(result) => return Poll::Ready(written(result.is_ok())),
                 Poll::Pending if enough(&out) => return Poll::Ready(Ok(())),
                 Poll::Pending => {}
             }
+            if !listens {
+                // And looks again: whoever was to be woken meanwhile, this one was not. It has left no waker there.
+                drop(waiter.listen(wakers, cx.waker()));
+                listens = true;
+                continue;
+            }
             out.watch_for_stall();
-            if !timer.poll_due(cx, out.clock, out.tx.poll_timeout()) {
+            if !waiter.timer.poll_due(cx, out.clock, out.tx.poll_timeout()) {
                 return Poll::Pending;
             }
             let now = out.clock.now();
             if out.tx.poll_timeout().is_some_and(|at| now >= at) {
                 out.tx.handle_timeout(now);
-                self.shared.wakers.wake_all();
+                wakers.wake_all();
                 return Poll::Ready(Err(Error::Closed));
             }
         }
@@ -387,7 +490,7 @@ impl<T, R: Transfer<T>> Sender<T, R> {
 
     /// For `Sink`: waits until a message can be queued.
     pub(crate) fn poll_sink(&mut self, cx: &mut Context<'_>, all: bool) -> Poll<Result<(), Error>> {
-        let mut timer = mem::take(&mut self.sink_timer);
+        let mut sink = mem::take(&mut self.sink);
         let result = {
             let out = self.shared.lock();
             if !all && out.tx.buffered() <= FLUSH_AT && has_room(&out) {
@@ -397,10 +500,13 @@ impl<T, R: Transfer<T>> Sender<T, R> {
             }
         };
         let result = match result {
-            Some(result) => Poll::Ready(result),
-            None => self.poll_flush(cx, &mut timer, |out| !all && has_room(out)),
+            Some(result) => {
+                sink.place = None;
+                Poll::Ready(result)
+            }
+            None => self.poll_flush(cx, &mut sink, |out| !all && has_room(out)),
         };
-        self.sink_timer = timer;
+        self.sink = sink;
         result
     }
 }
@@ -465,7 +571,7 @@ impl<T, R: Runtime> Sender<T, R> {
 
 impl<T, R: Runtime> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), sink_timer: Timer::default() }
+        Self { shared: self.shared.clone(), sink: Waiter::default() }
     }
 }
 

@@ -5,6 +5,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ fn threat_032_nothing_stays_behind_when_connections_come_and_go() {
     patiently(|| {
         connections_that_come_and_go();
         a_thousand_threads();
+        threads_that_come_and_go();
     });
 }
 
@@ -91,6 +93,33 @@ fn connections_that_come_and_go() {
     running.shut_down(Duration::ZERO);
 }
 
+/// What a thread needs to be woken goes with it, and does not stay with a connection on which it has sent something.
+fn threads_that_come_and_go() {
+    let (begin, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let running = run(Server::bind("127.0.0.1:0").unwrap(), move |ws, _| {
+        let _ = wait.lock().unwrap().recv();
+        echo(ws);
+    });
+    let (mut receiver, sender) = connect(&running.url()).unwrap().split();
+    let files_before = files();
+    thread::scope(|scope| {
+        for _ in 0..200 {
+            // More than the sockets hold: so that they wait.
+            scope.spawn(|| sender.send(vec![0; 128 * 1024]).unwrap());
+        }
+        eventually("they do not wait", || files() >= files_before + 100);
+        begin.send(()).unwrap();
+        for _ in 0..200 {
+            assert_eq!(receiver.recv().unwrap().unwrap().as_bytes().len(), 128 * 1024);
+        }
+    });
+    // The few that live have theirs.
+    eventually("files stay", || files() <= files_before + 5);
+    drop((receiver, sender));
+    running.shut_down(Duration::ZERO);
+}
+
 /// As many as the limit of open files allows, up to a thousand: a connection takes three here, for it has both ends.
 fn a_thousand_threads() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -128,7 +157,8 @@ fn a_thousand_threads() {
     thread::sleep(Duration::from_millis(2500));
     let memory = status("VmRSS:") - memory_before;
     println!("{count} idle connections, {} KiB of memory each, all in all", memory / count);
-    assert!(memory / count <= 64, "{} KiB each", memory / count);
+    // Without optimisations it is mostly stack, 50 to 70 KiB. A buffer for reading would add as much again.
+    assert!(memory / count <= 100, "{} KiB each", memory / count);
     let before = busy();
     thread::sleep(Duration::from_secs(2));
     let ticks = busy() - before;
