@@ -32,12 +32,8 @@ fn has(peer: &Peer, row: &EchoRow) -> bool {
     peer.serve.is_some_and(|serve| serve.tls || !row.tls)
 }
 
-/// Measures and prints.
-///
-/// # Errors
-///
-/// When a server can't be started or fails.
-pub fn run(options: &Options) -> io::Result<()> {
+/// Measures and prints. A server that fails has no value in its row.
+pub fn run(options: &Options) {
     pin(LOAD_PROCESSOR);
     let peers = servers(options);
     let rows: Vec<&EchoRow> = ECHO.iter().filter(|row| options.wants_row(row.name)).collect();
@@ -47,10 +43,10 @@ pub fn run(options: &Options) -> io::Result<()> {
         let mut samples: Vec<Vec<Sample>> = peers.iter().map(|_| Vec::new()).collect();
         for _ in 0..rounds {
             for (samples, peer) in samples.iter_mut().zip(&peers).filter(|(_, peer)| has(peer, row)) {
-                samples.push(
-                    sample(peer, row, time)
-                        .map_err(|error| io::Error::other(format!("{} in {}: {error}", peer.name, row.name)))?,
-                );
+                match sample(peer, row, time) {
+                    Ok(sample) => samples.push(sample),
+                    Err(error) => eprintln!("{} in {}: {error}", peer.name, row.name),
+                }
             }
         }
         let column = |value: &dyn Fn(&Sample) -> f64| {
@@ -73,7 +69,6 @@ pub fn run(options: &Options) -> io::Result<()> {
     print("Echo: peak resident memory (MiB)", 1, peaks);
     print("Echo: thousand messages per second (of this load; not a limit)", 1, rates);
     table::print_titled("Echo: processor time beside the same on tokio", &between);
-    Ok(())
 }
 
 struct Sample {

@@ -8,6 +8,9 @@ use rustls::{ClientConfig, ClientConnection};
 
 use crate::tls;
 
+/// More than the plaintext that can be made of what was received in part before.
+const PARTIAL: usize = 32 * 1024;
+
 /// A connection of the load. Without blocking or with, as its socket is.
 pub struct Link {
     pub socket: TcpStream,
@@ -80,14 +83,14 @@ impl Link {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     result => break result?,
                 }
-                let n = self.socket.read(raw)?;
+                let most = raw.len().min(bytes.len().saturating_sub(PARTIAL).max(1024));
+                let n = self.socket.read(&mut raw[..most])?;
                 if n == 0 {
                     break 0;
                 }
-                let mut rest = &raw[..n];
-                while !rest.is_empty() {
-                    tls.read_tls(&mut rest)?;
-                    tls.process_new_packets().map_err(io::Error::other)?;
+                let n = decrypt(tls, &raw[..n], bytes)?;
+                if n > 0 {
+                    break n;
                 }
             },
         };
@@ -98,4 +101,22 @@ impl Link {
     pub fn short_read_is_last(&self) -> bool {
         self.tls.is_none()
     }
+}
+
+/// Decrypts what was received, as far as there is room for it; the rest stays in `tls`, which holds no more than a little.
+fn decrypt(tls: &mut ClientConnection, mut received: &[u8], bytes: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while !received.is_empty() {
+        tls.read_tls(&mut received)?;
+        tls.process_new_packets().map_err(io::Error::other)?;
+        while filled < bytes.len() {
+            match tls.reader().read(&mut bytes[filled..]) {
+                Ok(0) => return Ok(filled),
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(filled)
 }

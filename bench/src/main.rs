@@ -26,7 +26,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
                 memory::run(&options);
             }
             if options.echo {
-                echo::run(&options).map_err(|error| error.to_string())?;
+                echo::run(&options);
             }
             if options.idle {
                 idle::run(&options).map_err(|error| error.to_string())?;
