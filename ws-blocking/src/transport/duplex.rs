@@ -26,8 +26,10 @@ const STACK: usize = 256 * 1024;
 ///
 /// *The thread that reads* ends when the stream ends or fails, or, after the connection is over, with the next bytes
 /// that arrive. Until then it sits in `read` and keeps the reader: nobody can call it back. Where that matters, make
-/// reading end in another way, for instance by ending the child process; or use [`Fd`](super::Fd) if there are
-/// descriptors.
+/// reading end in another way, for instance by ending the child process.
+///
+/// A socket that was cloned for the two is open until both have gone, so its peer sees no end: give it to a
+/// [`NetStream`](crate::NetStream) or an [`Fd`](super::Fd).
 ///
 /// ```no_run
 /// use std::process::{Command, Stdio};

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use super::Transport;
 use crate::park::{self, Interest};
 
-/// A stream with a descriptor that `poll(2)` can wait for: a socket of another library, a pair of pipes, a terminal.
+/// A stream with one descriptor that `poll(2)` can wait for, for both directions: a socket of another library, a
+/// terminal. Two pipes are a [`Duplex`](super::Duplex).
 ///
 /// It holds a second descriptor of the same open file, so that a thread can wait for it while another one closes the
 /// connection. Ending the writing side only flushes: there is no general way to do it, so the peer sees the end when
