@@ -529,6 +529,12 @@ impl<T, R: Runtime> Sender<T, R> {
         self.half(|tx| tx.send(message))
     }
 
+    /// As [`Sender::try_send`], for adapters.
+    #[doc(hidden)]
+    pub fn try_send_prepared(&self, message: &Prepared) -> Result<(), SendError> {
+        self.half(|tx| tx.send_prepared(message))
+    }
+
     /// Queues a Close without waiting; the [`Receiver`] does the rest.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read};
+use std::mem;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 #[cfg(feature = "tls-core")]
@@ -94,12 +95,28 @@ impl<T: Transport> Transfer<T> for Blocking {
 }
 
 /// A source that is read as it is, and may block in that.
-pub(crate) struct Plain<S>(pub(crate) S);
+pub(crate) struct Plain<S> {
+    source: S,
+    /// The thread has looked at its deadline and its tokens since the last read.
+    looked: bool,
+}
+
+impl<S> Plain<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self { source, looked: true }
+    }
+}
 
 impl<S: Read> ReadFrom<Plain<S>> for Blocking {
-    fn poll_read(io: &mut Plain<S>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(io: &mut Plain<S>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !mem::replace(&mut io.looked, false) {
+            // Neither a source that always has something nor one that takes its time may outlast them.
+            io.looked = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
-            match io.0.read(buffer) {
+            match io.source.read(buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 result => return Poll::Ready(result),
             }

@@ -168,8 +168,9 @@ impl<T: Transport> Sender<T> {
     /// says whether the message is queued; [`Error::MessageOpen`], [`Error::Unsupported`], [`Error::Entropy`],
     /// [`Error::Encoding`].
     pub fn send<M: IntoMessage>(&self, message: M) -> Result<(), Error> {
-        self.put(message)?;
-        self.flush()
+        let wait = self.wait.of_call();
+        self.put(message, &wait)?;
+        self.flush_within(&wait)
     }
 
     /// Queues a message without writing it, unless more than 32 KiB are queued.
@@ -180,35 +181,53 @@ impl<T: Transport> Sender<T> {
     /// As [`Sender::send`].
     pub fn feed<M: IntoMessage>(&self, message: M) -> Result<(), Error> {
         const FLUSH_AT: usize = 32 * 1024;
-        self.put(message)?;
-        if self.inner.buffered() > FLUSH_AT { self.flush() } else { Ok(()) }
+        let wait = self.wait.of_call();
+        self.put(message, &wait)?;
+        if self.inner.buffered() > FLUSH_AT { self.flush_within(&wait) } else { Ok(()) }
     }
 
     /// Sends a message that was encoded once for many connections; otherwise like [`Sender::send`].
     ///
     /// # Errors
-    /// As [`Sender::send`], but that a message that had to wait for room counts as queued.
+    /// As [`Sender::send`].
     pub fn send_prepared(&self, message: &Prepared) -> Result<(), Error> {
-        self.send_at_once(self.inner.send_prepared(message))
+        let wait = self.wait.of_call();
+        self.queue(&wait, || self.inner.try_send_prepared(message))?;
+        self.flush_within(&wait)
+    }
+
+    fn put<M: IntoMessage>(&self, message: M, wait: &Wait) -> Result<(), Error> {
+        let mut slot = Some(message);
+        self.queue(wait, || {
+            let Some(message) = slot.take() else { return Ok(()) };
+            self.inner.try_send(message).map_err(|error| match error {
+                SendError::Full(message) => {
+                    slot = Some(message);
+                    SendError::Full(())
+                }
+                error => error.without_message(),
+            })
+        })
     }
 
     /// Queues a message. Where there is no room it writes, for as long as it takes.
-    fn put<M: IntoMessage>(&self, message: M) -> Result<(), Error> {
+    fn queue(&self, wait: &Wait, mut try_send: impl FnMut() -> Result<(), SendError>) -> Result<(), Error> {
         if self.wait.is_cancelled() {
             return self.sent(Err(Interrupted::Cancelled), false);
         }
-        let message = match self.inner.try_send(message) {
-            Err(SendError::Full(message)) => message,
+        if self.inner.is_closed() {
+            return Err(Error::Closed);
+        }
+        match try_send() {
+            Err(SendError::Full(())) => {}
             result => return Ok(result?),
-        };
-        let mut slot = Some(message);
+        }
         let mut flush = Box::pin(self.inner.flush());
         let room = poll_fn(|cx| {
             loop {
                 let flushed = flush.as_mut().poll(cx);
-                let Some(message) = slot.take() else { return Poll::Ready(Ok(())) };
-                match self.inner.try_send(message) {
-                    Err(SendError::Full(message)) => slot = Some(message),
+                match try_send() {
+                    Err(SendError::Full(())) => {}
                     result => return Poll::Ready(result.map_err(Error::from)),
                 }
                 // Full again, by what others have sent meanwhile.
@@ -216,7 +235,7 @@ impl<T: Transport> Sender<T> {
                 flush = Box::pin(self.inner.flush());
             }
         });
-        match block_on(room, &self.wait) {
+        match block_on(room, wait) {
             Ok(result) => result,
             Err(why) => self.sent(Err(why), false),
         }
@@ -250,7 +269,7 @@ impl<T: Transport> Sender<T> {
     /// # Errors
     /// [`SendReaderError`]. Meanwhile other senders get [`Error::MessageOpen`].
     pub fn send_reader(&self, kind: Kind, source: impl Read) -> Result<u64, SendReaderError> {
-        match block_on(self.inner.send_reader(kind, Plain(source)), &self.wait) {
+        match block_on(self.inner.send_reader(kind, Plain::new(source)), &self.wait) {
             Ok(result) => Ok(result?),
             Err(why) => Err(self.sent(Err(why), false).err().unwrap_or(Error::Closed).into()),
         }
@@ -262,7 +281,11 @@ impl<T: Transport> Sender<T> {
     /// [`Error::Closed`] if the transport takes nothing more. [`Error::Interrupted`]; what was not written yet is
     /// written by the next call of any half.
     pub fn flush(&self) -> Result<(), Error> {
-        self.sent(block_on(self.inner.flush(), &self.wait), true)
+        self.flush_within(&self.wait)
+    }
+
+    fn flush_within(&self, wait: &Wait) -> Result<(), Error> {
+        self.sent(block_on(self.inner.flush(), wait), true)
     }
 
     /// Sends a ping of at most 125 bytes; the pong and its round-trip time come to the [`Receiver`].

@@ -1,5 +1,6 @@
 //! How long a call may wait.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
@@ -66,6 +67,14 @@ impl Wait {
     pub(crate) fn limit(&self) -> Option<Instant> {
         let timeout = self.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         self.deadline.into_iter().chain(timeout).min()
+    }
+
+    /// The same for all parts of a call that begins now.
+    pub(crate) fn of_call(&self) -> Cow<'_, Self> {
+        if self.timeout.is_none() {
+            return Cow::Borrowed(self);
+        }
+        Cow::Owned(Self { deadline: self.limit(), timeout: None, ..self.clone() })
     }
 
     /// The tokens, in a row.

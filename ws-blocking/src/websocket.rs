@@ -195,13 +195,13 @@ impl<T: Transport> WebSocket<T> {
     /// Sends a message whose payload is read from `source`, until its end, without holding it: each piece is a frame
     /// (RFC 6455 section 5.4). Gives the number of bytes.
     ///
-    /// A source that blocks keeps the call waiting whatever its [`Wait`] says.
+    /// A read of a source that blocks keeps the call waiting; its [`Wait`] is looked at before the next one.
     ///
     /// # Errors
     /// [`SendReaderError`]. If the message was begun it stays open, and the connection is good for nothing but to be
     /// closed.
     pub fn send_reader(&mut self, kind: Kind, source: impl Read) -> Result<u64, SendReaderError> {
-        match block_on(self.inner.send_reader(kind, Plain(source)), &self.wait) {
+        match block_on(self.inner.send_reader(kind, Plain::new(source)), &self.wait) {
             Ok(result) => Ok(result?),
             Err(why) => Err(self.stopped(why).map_or(Error::Closed, |why| Error::interrupted(why, false)).into()),
         }

@@ -6,7 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use common::{both, pair, patiently, tcp_pair};
-use ws_blocking::{Cause, CloseCode, Error, Event, Interrupted, Message, NetStream, Receiver, SendError, Sender};
+use ws_blocking::{
+    CancelToken, Cause, CloseCode, Error, Event, Interrupted, Kind, Message, NetStream, Prepared, Receiver, SendError,
+    SendReaderError, Sender,
+};
 
 #[test]
 fn senders_are_shared_by_threads() {
@@ -189,10 +192,13 @@ fn a_message_that_waited_for_room_in_vain_is_not_sent() {
         let why = Interrupted::Deadline;
         assert_eq!(sender.send(&long[..]), Err(Error::Interrupted { why, queued: true }));
         assert_eq!(sender.send("not this"), Err(Error::Interrupted { why, queued: false }));
-        let token = ws_blocking::CancelToken::new();
+        let token = CancelToken::new();
         token.cancel();
+        let prepared = Prepared::new("nor this");
+        assert_eq!(sender.send_prepared(&prepared), Err(Error::Interrupted { why, queued: false }));
         sender.set_wait(&token);
         let why = Interrupted::Cancelled;
+        assert_eq!(sender.send_prepared(&prepared), Err(Error::Interrupted { why, queued: false }));
         assert_eq!(sender.send("nor this"), Err(Error::Interrupted { why, queued: false }));
         assert_eq!(sender.ping(b"nor this"), Err(Error::Interrupted { why, queued: false }));
         sender.set_wait(common::guard());
@@ -229,5 +235,54 @@ fn a_crowd_of_waiting_senders_all_get_through() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         peer.close(1000, "").unwrap();
         receive.join().unwrap();
+    });
+}
+
+#[test]
+fn what_finds_the_transport_broken_is_not_queued() {
+    patiently(|| {
+        let (client, server) = tcp_pair();
+        let (_receiver, sender) = client.split();
+        drop(server);
+        while sender.send("lost").is_ok() {}
+        assert_eq!(sender.feed("late"), Err(Error::Closed));
+        assert_eq!(sender.send_prepared(&Prepared::new("late")), Err(Error::Closed));
+    });
+}
+
+/// A source that has a byte now and then, and no end.
+struct Drip;
+
+impl std::io::Read for Drip {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        thread::sleep(Duration::from_millis(1));
+        Ok(buffer.first_mut().map(|byte| *byte = 1).into_iter().count())
+    }
+}
+
+#[test]
+fn a_source_without_end_is_given_up() {
+    patiently(|| {
+        let (mut client, server) = tcp_pair();
+        let (mut receiver, sender) = server.split();
+        receiver.set_delivery(ws_blocking::Delivery::Chunks);
+        let reading = thread::spawn(move || while receiver.recv().unwrap().is_some() {});
+        client.set_wait(Duration::from_millis(50));
+        let interrupted = |error| matches!(error, SendReaderError::Send(Error::Interrupted { .. }));
+        assert!(client.send_reader(Kind::Binary, Drip).is_err_and(interrupted));
+        client.abort();
+        reading.join().unwrap();
+        drop(sender);
+
+        let (client, server) = tcp_pair();
+        let (mut receiver, _sender) = server.split();
+        receiver.set_delivery(ws_blocking::Delivery::Chunks);
+        let (_receiver, mut sender) = client.split();
+        let token = CancelToken::new();
+        sender.set_wait(&token);
+        let sending = thread::spawn(move || sender.send_reader(Kind::Binary, Drip));
+        assert!(receiver.recv_event().unwrap().is_some());
+        token.cancel();
+        assert!(sending.join().unwrap().is_err_and(interrupted));
     });
 }
