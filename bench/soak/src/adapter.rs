@@ -30,6 +30,11 @@ pub trait Adapter: Send + Sync {
         0
     }
 
+    /// Descriptors that servers make when they first need them, and keep.
+    fn descriptors(&self) -> usize {
+        0
+    }
+
     /// A visit by the adapter's own client.
     ///
     /// # Errors

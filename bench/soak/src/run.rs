@@ -111,7 +111,7 @@ fn gone(adapter: &dyn Adapter, before: &State) -> Result<State, State> {
     let start = Instant::now();
     loop {
         let now = state(adapter).map_err(|_| *before)?;
-        if now.is_within(before, SPARE) {
+        if now.is_within(before, SPARE, adapter.descriptors()) {
             return Ok(now);
         }
         if start.elapsed() > PATIENCE {

@@ -28,11 +28,11 @@ impl State {
         Ok(Self { threads, descriptors, heap, tasks, connections })
     }
 
-    /// Whether there is no more of anything than in `before`. Of the heap `spare` bytes more are allowed.
-    pub fn is_within(&self, before: &Self, spare: i64) -> bool {
+    /// Whether there is no more of anything than in `before`, but for so many bytes of heap and so many descriptors.
+    pub fn is_within(&self, before: &Self, heap: i64, descriptors: usize) -> bool {
         self.threads <= before.threads
-            && self.descriptors <= before.descriptors
-            && self.heap <= before.heap + spare
+            && self.descriptors <= before.descriptors + descriptors
+            && self.heap <= before.heap + heap
             && self.tasks <= before.tasks
             && self.connections <= before.connections
     }

@@ -64,6 +64,11 @@ impl Adapter for Threads {
         self.handles.iter().map(ServerHandle::connections).sum()
     }
 
+    fn descriptors(&self) -> usize {
+        // Of each server one, by which those are woken that wait for long when the server ends.
+        self.handles.len()
+    }
+
     fn visit(&self, place: Place, manner: Manner, random: &mut Random) -> Result<(), String> {
         let mut connector = self.connector(place, manner)?;
         if let Manner::Impatient = manner {
