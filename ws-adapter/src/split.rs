@@ -529,8 +529,10 @@ impl<T, R: Runtime> Sender<T, R> {
         self.half(|tx| tx.send(message))
     }
 
-    /// As [`Sender::try_send`], for adapters.
-    #[doc(hidden)]
+    /// As [`Sender::try_send`], for a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
     pub fn try_send_prepared(&self, message: &Prepared) -> Result<(), SendError> {
         self.half(|tx| tx.send_prepared(message))
     }

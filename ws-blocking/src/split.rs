@@ -348,6 +348,14 @@ impl<T> Sender<T> {
         self.inner.try_send(message)
     }
 
+    /// As [`Sender::try_send`], for a message that was encoded once for many connections.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`].
+    pub fn try_send_prepared(&self, message: &Prepared) -> Result<(), SendError> {
+        self.inner.try_send_prepared(message)
+    }
+
     /// Queues a Close without waiting; the [`Receiver`] does the rest.
     ///
     /// # Errors

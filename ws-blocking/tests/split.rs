@@ -195,6 +195,7 @@ fn a_message_that_waited_for_room_in_vain_is_not_sent() {
         let token = CancelToken::new();
         token.cancel();
         let prepared = Prepared::new("nor this");
+        assert_eq!(sender.try_send_prepared(&prepared), Err(SendError::Full(())));
         assert_eq!(sender.send_prepared(&prepared), Err(Error::Interrupted { why, queued: false }));
         sender.set_wait(&token);
         let why = Interrupted::Cancelled;
