@@ -15,9 +15,8 @@ const WOKEN: u8 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     state: AtomicU8,
-    /// Made when the thread first waits while somebody else may wake it. `None` in it: the system has no descriptor
-    /// left.
-    bell: OnceLock<Option<Bell>>,
+    /// Made when the thread first waits while somebody else may wake it, as soon as the system has a descriptor for it.
+    bell: OnceLock<Bell>,
 }
 
 impl Signal {
@@ -34,7 +33,11 @@ impl Signal {
     /// The thread is going to wait, listening to [`Signal::bell`]. False if it was woken already.
     pub(crate) fn start_waiting(&self) -> bool {
         // Who finds the thread waiting must find its bell, too.
-        self.bell();
+        if self.bell.get().is_none()
+            && let Ok(bell) = Bell::new()
+        {
+            let _ = self.bell.set(bell);
+        }
         let waits = self.state.compare_exchange(IDLE, WAITING, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if !waits {
             self.state.swap(IDLE, Ordering::AcqRel);
@@ -49,13 +52,14 @@ impl Signal {
         self.state.swap(IDLE, Ordering::AcqRel);
     }
 
+    /// `None`: nobody can ring in this wait.
     pub(crate) fn bell(&self) -> Option<&Bell> {
-        self.bell.get_or_init(|| Bell::new().ok()).as_ref()
+        self.bell.get()
     }
 
     pub(crate) fn notify(&self) {
         if self.state.swap(WOKEN, Ordering::AcqRel) == WAITING
-            && let Some(Some(bell)) = self.bell.get()
+            && let Some(bell) = self.bell.get()
         {
             bell.ring();
         }

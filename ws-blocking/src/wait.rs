@@ -194,8 +194,8 @@ pub struct CancelToken {
 #[derive(Debug, Default)]
 struct Shared {
     cancelled: AtomicBool,
-    /// Rings from the cancelling on, for all who listen. `None` in it: the system has no descriptor left.
-    bell: OnceLock<Option<Bell>>,
+    /// Rings from the cancelling on, for all who listen. Made as soon as the system has a descriptor for it.
+    bell: OnceLock<Bell>,
 }
 
 impl CancelToken {
@@ -210,7 +210,7 @@ impl CancelToken {
         self.shared.cancelled.store(true, Ordering::Release);
         // Either the flag is seen by who makes the bell, or the bell is seen here.
         fence(Ordering::SeqCst);
-        if let Some(Some(bell)) = self.shared.bell.get() {
+        if let Some(bell) = self.shared.bell.get() {
             bell.ring();
         }
     }
@@ -223,8 +223,13 @@ impl CancelToken {
 
     /// What to wait for. Whether the token is cancelled must be looked at after this.
     pub(crate) fn bell(&self) -> Option<&Bell> {
-        let bell = self.shared.bell.get_or_init(|| Bell::new().ok());
+        if self.shared.bell.get().is_none()
+            && let Ok(bell) = Bell::new()
+        {
+            // Another thread may have made one meanwhile.
+            let _ = self.shared.bell.set(bell);
+        }
         fence(Ordering::SeqCst);
-        bell.as_ref()
+        self.shared.bell.get()
     }
 }

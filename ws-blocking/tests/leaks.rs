@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, mpsc};
@@ -10,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Running, echo, echo_server, frame, guard, patiently, run};
-use ws_blocking::{Message, Server, connect};
+use ws_blocking::{CancelToken, Interrupted, Message, Server, Transport, Wait, block_on, connect};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -21,6 +22,7 @@ fn threat_032_nothing_stays_behind_when_connections_come_and_go() {
         connections_that_come_and_go();
         a_thousand_threads();
         threads_that_come_and_go();
+        a_thread_that_finds_no_descriptor();
     });
 }
 
@@ -181,4 +183,31 @@ fn a_thousand_threads() {
     closing.join().unwrap();
     assert_eq!((report.served, report.panicked, report.refused), (count as u64 + 1, 0, 0), "{report:?}");
     eventually("files or threads stay", || (files(), threads()) == (files_before, threads_before));
+}
+
+/// It looks again now and then, and no longer than until there is a descriptor by which it can be woken.
+fn a_thread_that_finds_no_descriptor() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    eventually("a thread stays", || threads() <= 3);
+    let files_before = files();
+    let token = CancelToken::new();
+    let (mut waiting, hold) = ws_blocking::pipe();
+    // From here on none: that which lists them is the last.
+    let none = rustix::process::Rlimit { current: Some(3), maximum: limit.maximum };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, none).unwrap();
+    let wait = Wait::from(&token);
+    let (begun, begin) = mpsc::channel();
+    let waiter = thread::spawn(move || {
+        begun.send(()).unwrap();
+        block_on(poll_fn(|cx| waiting.poll_read(cx, &mut [0; 1])), &wait)
+    });
+    begin.recv().unwrap();
+    thread::sleep(Duration::from_millis(50));
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    // Its own, and that of the token.
+    eventually("it goes on without", || files() == files_before + 2);
+    token.cancel();
+    assert_eq!(waiter.join().unwrap().unwrap_err(), Interrupted::Cancelled);
+    drop((hold, token));
+    eventually("files stay", || files() == files_before);
 }
