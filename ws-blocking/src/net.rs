@@ -52,7 +52,7 @@ impl NetStream {
         }
     }
 
-    /// The TCP connection below, if it is one.
+    /// The TCP connection below, if it is one. Leave its read timeout alone: it is what ends the waits of this crate.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {
         match &self.socket().kind {
@@ -61,7 +61,7 @@ impl NetStream {
         }
     }
 
-    /// The Unix socket below, if it is one.
+    /// The Unix socket below, if it is one. Leave its read timeout alone, as that of a TCP connection.
     #[must_use]
     pub fn unix(&self) -> Option<&UnixStream> {
         match &self.socket().kind {
