@@ -13,7 +13,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::TlsStream;
 use ws_adapter::Address;
 #[cfg(feature = "tls-core")]
-use ws_adapter::tls::TlsInfo;
+use ws_adapter::tls::{ReadAhead, TlsInfo};
 
 use crate::socket::Socket;
 
@@ -31,7 +31,7 @@ enum Layer {
     Plain(Plain),
     #[cfg(feature = "tls-core")]
     #[cfg_attr(not(any(feature = "async-std", feature = "smol")), allow(dead_code, reason = "nothing connects"))]
-    Tls(Box<TlsStream<Plain>>),
+    Tls(Box<TlsStream<Ahead>>),
 }
 
 #[derive(Debug)]
@@ -71,14 +71,14 @@ macro_rules! layer {
 
 impl NetStream {
     #[cfg(all(feature = "tls-core", any(feature = "async-std", feature = "smol")))]
-    pub(crate) fn with_tls(tls: impl Into<TlsStream<Plain>>) -> Self {
+    pub(crate) fn with_tls(tls: impl Into<TlsStream<Ahead>>) -> Self {
         Self { layer: Layer::Tls(Box::new(tls.into())) }
     }
 
     #[cfg(all(feature = "tls-core", any(feature = "async-std", feature = "smol")))]
-    pub(crate) fn into_plain(self) -> io::Result<Plain> {
+    pub(crate) fn below_tls(self) -> io::Result<Ahead> {
         match self.layer {
-            Layer::Plain(plain) => Ok(plain),
+            Layer::Plain(socket) => Ok(Ahead { socket, ahead: ReadAhead::default() }),
             Layer::Tls(_) => Err(io::Error::new(ErrorKind::Unsupported, "TLS within TLS")),
         }
     }
@@ -87,7 +87,7 @@ impl NetStream {
         match &self.layer {
             Layer::Plain(plain) => plain,
             #[cfg(feature = "tls-core")]
-            Layer::Tls(tls) => tls.get_ref().0,
+            Layer::Tls(tls) => &tls.get_ref().0.socket,
         }
     }
 
@@ -221,5 +221,44 @@ impl AsyncWrite for Plain {
             Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
             shut => shut,
         })
+    }
+}
+
+/// A socket below TLS, which asks for little at a time.
+#[cfg(feature = "tls-core")]
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    socket: Plain,
+    ahead: ReadAhead,
+}
+
+#[cfg(feature = "tls-core")]
+impl AsyncRead for Ahead {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Self { socket, ahead } = &mut *self;
+        ahead.poll_read(buf, |buffer| Pin::new(socket).poll_read(cx, buffer))
+    }
+}
+
+#[cfg(feature = "tls-core")]
+impl AsyncWrite for Ahead {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_close(cx)
     }
 }

@@ -68,12 +68,12 @@ impl Network for FuturesIo {
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
     ) -> io::Result<NetStream> {
-        TlsConnector::from(config).connect(name, stream.into_plain()?).await.map(NetStream::with_tls)
+        TlsConnector::from(config).connect(name, stream.below_tls()?).await.map(NetStream::with_tls)
     }
 
     #[cfg(feature = "tls-core")]
     async fn accept_tls(stream: NetStream, config: Arc<ServerConfig>) -> io::Result<NetStream> {
-        TlsAcceptor::from(config).accept(stream.into_plain()?).await.map(NetStream::with_tls)
+        TlsAcceptor::from(config).accept(stream.below_tls()?).await.map(NetStream::with_tls)
     }
 
     #[cfg(feature = "async-std")]

@@ -15,7 +15,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use ws_adapter::Address;
 #[cfg(feature = "tls-core")]
 use ws_adapter::tls::{
-    TlsInfo,
+    ReadAhead, TlsInfo,
     rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
 };
 
@@ -30,7 +30,7 @@ pub struct NetStream {
 enum Layer {
     Plain(Socket),
     #[cfg(feature = "tls-core")]
-    Tls(Box<TlsStream<Socket>>),
+    Tls(Box<TlsStream<Ahead>>),
 }
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl NetStream {
         match &self.layer {
             Layer::Plain(socket) => socket,
             #[cfg(feature = "tls-core")]
-            Layer::Tls(tls) => tls.get_ref().0,
+            Layer::Tls(tls) => &tls.get_ref().0.socket,
         }
     }
 
@@ -121,20 +121,20 @@ impl NetStream {
 
     #[cfg(feature = "tls-core")]
     pub(crate) async fn connect_tls(self, name: ServerName<'static>, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let tls = TlsConnector::from(config).connect(name, self.plain()?).await?;
+        let tls = TlsConnector::from(config).connect(name, self.below_tls()?).await?;
         Ok(Self { layer: Layer::Tls(Box::new(tls.into())) })
     }
 
     #[cfg(feature = "tls-core")]
     pub(crate) async fn accept_tls(self, config: Arc<ServerConfig>) -> io::Result<Self> {
-        let tls = TlsAcceptor::from(config).accept(self.plain()?).await?;
+        let tls = TlsAcceptor::from(config).accept(self.below_tls()?).await?;
         Ok(Self { layer: Layer::Tls(Box::new(tls.into())) })
     }
 
     #[cfg(feature = "tls-core")]
-    fn plain(self) -> io::Result<Socket> {
+    fn below_tls(self) -> io::Result<Ahead> {
         match self.layer {
-            Layer::Plain(socket) => Ok(socket),
+            Layer::Plain(socket) => Ok(Ahead { socket, ahead: ReadAhead::default() }),
             Layer::Tls(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "TLS within TLS")),
         }
     }
@@ -192,6 +192,54 @@ impl AsyncWrite for NetStream {
     #[inline]
     fn is_write_vectored(&self) -> bool {
         each!(&self.layer, io => io.is_write_vectored())
+    }
+}
+
+/// A socket below TLS, which asks for little at a time.
+#[cfg(feature = "tls-core")]
+#[derive(Debug)]
+struct Ahead {
+    socket: Socket,
+    ahead: ReadAhead,
+}
+
+#[cfg(feature = "tls-core")]
+impl AsyncRead for Ahead {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, ahead } = &mut *self;
+        let n = ready!(ahead.poll_read(buf.initialize_unfilled(), |buffer| {
+            let mut read = ReadBuf::new(buffer);
+            Pin::new(socket).poll_read(cx, &mut read).map_ok(|()| read.filled().len())
+        }))?;
+        buf.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(feature = "tls-core")]
+impl AsyncWrite for Ahead {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 }
 

@@ -7,6 +7,7 @@
 //! Everything goes through [`rustls`], which is exported here so that a program uses the same version. A
 //! configuration of `rustls` can be used as it is: both types are made `From` one.
 
+mod ahead;
 mod client;
 mod error;
 mod info;
@@ -20,6 +21,7 @@ use std::io;
 
 pub use rustls;
 
+pub use ahead::ReadAhead;
 pub use client::{ClientTls, ClientTlsBuilder};
 pub use error::{PemSource, TlsError};
 pub use info::TlsInfo;
