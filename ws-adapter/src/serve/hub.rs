@@ -69,7 +69,7 @@ impl Hub {
     /// Runs a connection in a task.
     ///
     /// # Errors
-    /// If there can be no more tasks; the connection is then dropped, and counted as refused.
+    /// If there can be no more tasks; the connection is then dropped, and counted as one without room.
     pub(super) fn spawn<R: Network, F>(self: &Arc<Self>, connection: impl FnOnce(Place) -> F) -> io::Result<()>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -95,7 +95,12 @@ impl Hub {
         };
         // In a box, because the compiler would keep it twice: as it was given and as it is run.
         let mut connection = Box::pin(connection(Place { hub: self.clone(), index, end: End::Cut }));
-        R::spawn(poll_fn(move |cx| control.poll_task(connection.as_mut(), cx)))
+        R::spawn(poll_fn(move |cx| control.poll_task(connection.as_mut(), cx))).inspect_err(|_| {
+            // The place is free again, and has counted a handshake that never was.
+            let report = &mut self.state().report;
+            report.refused = report.refused.saturating_sub(1);
+            report.rejected += 1;
+        })
     }
 
     /// Counts a connection for which there is no room. Gives leave to tell it so, if not too many are being told.
