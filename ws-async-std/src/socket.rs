@@ -15,11 +15,17 @@ pub(crate) struct Socket<S> {
     io: Async<S>,
     /// The last read took all there was.
     drained: bool,
+    /// Reads since the task last waited.
+    streak: u32,
 }
+
+/// After so many reads a task lets others run. What reads from a socket may do so until it has something to tell, and a
+/// peer can send without end what is not worth telling, such as empty records of TLS.
+const STREAK: u32 = 64;
 
 impl<S> Socket<S> {
     pub(crate) fn new(io: Async<S>) -> Self {
-        Self { io, drained: false }
+        Self { io, drained: false, streak: 0 }
     }
 
     pub(crate) fn get(&self) -> &S {
@@ -35,9 +41,15 @@ where
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             if !self.drained {
+                if self.streak >= STREAK {
+                    self.streak = 0;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 match self.io.get_ref().read(buffer) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     Ok(n) => {
+                        self.streak += 1;
                         self.drained = n > 0 && n < buffer.len();
                         return Poll::Ready(Ok(n));
                     }
@@ -46,6 +58,7 @@ where
             }
             // Whoever asks again after this has waited gets a read in any case, whatever woke them.
             self.drained = false;
+            self.streak = 0;
             ready!(anew(|| self.io.poll_readable(cx)))?;
         }
     }
@@ -178,6 +191,27 @@ mod tests {
         let parked = |echo: &mut Echo<'_>| smol::future::block_on(poll_fn(echo));
         assert!(reads_of_an_echo(1000, parked) >= 201);
         assert!(reads_of_an_echo(3, parked) >= 801);
+    }
+
+    #[test]
+    fn a_peer_that_sends_without_end_does_not_keep_the_task() {
+        let (mut socket, mut peer) = pair();
+        peer.write_all(&[1; 1000]).unwrap();
+        let (mut read, mut waits) = (0, 0);
+        async_io::block_on(poll_fn(|cx| {
+            let mut now = 0;
+            while read < 1000 {
+                let Poll::Ready(n) = socket.poll_read(cx, &mut [0]) else {
+                    waits += 1;
+                    assert_eq!(now, STREAK);
+                    return Poll::Pending;
+                };
+                read += n.unwrap();
+                now += 1;
+            }
+            Poll::Ready(())
+        }));
+        assert_eq!(waits, 1000 / STREAK);
     }
 
     #[test]

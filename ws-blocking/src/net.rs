@@ -150,11 +150,12 @@ impl From<UnixStream> for NetStream {
 
 impl Transport for NetStream {
     #[inline]
-    fn poll_read(&mut self, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    #[cfg_attr(not(feature = "tls-core"), allow(unused_variables, reason = "only TLS wakes by itself"))]
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         match &mut self.layer {
             Layer::Plain(socket) => socket.poll_read(buffer),
             #[cfg(feature = "tls-core")]
-            Layer::Tls(tls) => tls.poll_read(buffer),
+            Layer::Tls(tls) => tls.poll_read(cx, buffer),
         }
     }
 
