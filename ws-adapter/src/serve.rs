@@ -268,11 +268,11 @@ where
             ws.set_control(place.opened());
             handler(ws, incoming)
         }
-        Err(_) => return place.refused(),
+        Err(_) => return,
     };
     drop(handler);
     running.await;
-    place.done();
+    drop(place);
 }
 
 /// What it takes to do a handshake.

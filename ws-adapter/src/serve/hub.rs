@@ -94,7 +94,7 @@ impl Hub {
             }
         };
         // In a box, because the compiler would keep it twice: as it was given and as it is run.
-        let mut connection = Box::pin(connection(Place { hub: self.clone(), index, end: End::Cut }));
+        let mut connection = Box::pin(connection(Place { hub: self.clone(), index }));
         R::spawn(poll_fn(move |cx| control.poll_task(connection.as_mut(), cx))).inspect_err(|_| {
             // The place is free again, and has counted a handshake that never was.
             let report = &mut self.state().report;
@@ -183,15 +183,6 @@ impl Hub {
 pub(super) struct Place {
     hub: Arc<Hub>,
     index: u32,
-    end: End,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Refused,
-    Done,
-    /// The task was aborted, or panicked.
-    Cut,
 }
 
 impl Place {
@@ -212,14 +203,6 @@ impl Place {
         }
         control
     }
-
-    pub(super) fn refused(mut self) {
-        self.end = End::Refused;
-    }
-
-    pub(super) fn done(mut self) {
-        self.end = End::Done;
-    }
 }
 
 impl Drop for Place {
@@ -230,12 +213,14 @@ impl Drop for Place {
         state.free.push(self.index);
         state.connections = state.connections.saturating_sub(1);
         let report = &mut state.report;
-        match self.end {
-            _ if !line.open => report.refused += 1,
-            _ if std::thread::panicking() => report.panicked += 1,
-            _ if line.aborted => report.aborted += 1,
-            _ if leaving => report.graceful += 1,
-            _ => {}
+        if !line.open {
+            report.refused += 1;
+        } else if std::thread::panicking() {
+            report.panicked += 1;
+        } else if line.aborted {
+            report.aborted += 1;
+        } else if leaving {
+            report.graceful += 1;
         }
         if !line.open {
             state.pending = state.pending.saturating_sub(1);
